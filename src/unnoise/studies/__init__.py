@@ -1,0 +1,4 @@
+"""Studies measure what a method is worth: `run(preset)` gives a report with checks and claims."""
+
+STUDIES: dict[str, str] = {}
+"""Slug of a study to its `module:function`, imported when it is run."""

@@ -1,0 +1,57 @@
+"""Where a number was measured: versions, processor, memory and load, for reports and benchmarks."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("unnoise", "torch", "numpy", "scipy", "scikit-image", "PyWavelets", "opencv-python-headless")
+
+
+def versions(*more: str) -> dict[str, str]:
+    """Installed versions of Python, of the libraries that compute here and of the distributions in `more`.
+
+    >>> versions()["python"] == platform.python_version()
+    True
+    """
+    found = {"python": platform.python_version()}
+    for name in (*LIBRARIES, *more):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Processor model, cores this process may use, memory in GiB, system and load average over one minute."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "memory_gib": round(pages / 2**30, 1) or None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "load": load(),
+    }
+
+
+def cores() -> int:
+    """Number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load() -> float | None:
+    """Load average over the last minute, `None` where the system has none."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -14,7 +14,7 @@ from unnoise.noise.schedule import DiscreteVP, Flow
 )
 def test_published_tables(schedule, alpha_bar, sigma_max, sigma_min):
     at = torch.tensor([0, 249, 499, 749, 999])
-    torch.testing.assert_close(schedule.alpha_bar[at], torch.tensor(alpha_bar, dtype=torch.float64), rtol=5e-6, atol=0)
+    torch.testing.assert_close(schedule.alpha_bar[at], torch.tensor(alpha_bar, dtype=torch.float64), rtol=2e-5, atol=0)
     assert schedule.sigmas[-1].item() == pytest.approx(sigma_max, rel=1e-5)
     assert schedule.sigmas[0].item() == pytest.approx(sigma_min, rel=1e-3)
 

@@ -58,7 +58,8 @@ class Card:
     def from_dict(cls, values: dict[str, Any]) -> Card:
         """Inverse of `to_dict` after a trip through JSON (lists become tuples again)."""
         tuples = {"value_range", "sigma_range", "conditions"}
-        return cls(**{k: tuple(v) if k in tuples and v is not None else v for k, v in values.items()})
+        known: dict[str, Any] = {k: tuple(v) if k in tuples and v is not None else v for k, v in values.items()}
+        return cls(**known)
 
 
 class Denoiser(nn.Module):

@@ -17,7 +17,7 @@ _TO_X0: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "x0": lambda out, y, sigma, alpha: out,
     "eps": lambda out, y, sigma, alpha: y - sigma * out,
     "v": lambda out, y, sigma, alpha: (y - sigma / alpha * out) / (1 + sigma**2),
-    "flow": lambda out, y, sigma, alpha: alpha * (y - sigma * out),
+    "flow": lambda out, y, sigma, alpha: (y - sigma * out) / (1 + sigma),
 }
 
 

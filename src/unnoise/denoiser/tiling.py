@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,9 @@ from unnoise.denoiser.base import Denoiser, Sigma
 from unnoise.errors import InputError
 
 Progress = Callable[[int, int], None]
+Slices = tuple[slice, ...]
+
+_ALL: Slices = (slice(None), slice(None))  # batch and channels are never cut
 
 
 class Tiled(Denoiser):
@@ -69,22 +73,15 @@ class Tiled(Denoiser):
         for core, window in self._tiles(tuple(spatial)):
             cut = {name: _crop(value, window, y) for name, value in conditions.items()}
             # `contiguous` copies one window only; libraries behind a denoiser dislike strided views
-            x_hat = self.denoiser(
-                y[(..., *window)].contiguous(),
-                _crop(sigma, window, y),
-                **cut,
-            )
+            x_hat = self.denoiser(y[_ALL + window].contiguous(), _crop(sigma, window, y), **cut)
             inner = tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True))
-            out[(..., *core)] = x_hat[(..., *inner)]
+            out[_ALL + core] = x_hat[_ALL + inner]
             if self.progress is not None:
-                n = 1
-                for c in core:
-                    n *= c.stop - c.start
-                done += n
+                done += math.prod(c.stop - c.start for c in core)
                 self.progress(done, total)
         return out
 
-    def _tiles(self, spatial: tuple[int, ...]) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    def _tiles(self, spatial: tuple[int, ...]) -> Iterator[tuple[Slices, Slices]]:
         """Kept part and window with halo of every tile, in raster order."""
         edges = self.tile if isinstance(self.tile, tuple) else (self.tile,) * len(spatial)
         if len(edges) != len(spatial):
@@ -102,9 +99,9 @@ def _round_up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
-def _crop(value: Any, window: tuple[slice, ...], y: Tensor) -> Any:
+def _crop(value: Any, window: Slices, y: Tensor) -> Any:
     """The part of a spatial map that lies in the window; anything that is no map passes unchanged."""
     if not isinstance(value, Tensor) or value.ndim != y.ndim:
         return value
     sizes = zip(window, value.shape[2:], y.shape[2:], strict=True)
-    return value[(..., *(w if have == full else slice(None) for w, have, full in sizes))]
+    return value[_ALL + tuple(w if have == full else slice(None) for w, have, full in sizes)]

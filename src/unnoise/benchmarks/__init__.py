@@ -1,0 +1,11 @@
+"""Speed and quality beside other libraries, measured in one run."""
+
+BENCHMARKS: dict[str, tuple[str, str]] = {
+    "photo": (
+        "unnoise.benchmarks.photo:run",
+        "colour photographs with Gaussian noise: PSNR, SSIM, seconds a megapixel",
+    ),
+    "wavelets": ("unnoise.benchmarks.wavelets:run", "the periodised wavelet transform of a 200-band cube, beside pywt"),
+    "tiling": ("unnoise.benchmarks.tiling:run", "time and memory of exact tiling, beside the whole picture at once"),
+}
+"""Name of a benchmark to its `module:function`, imported when it is run, and what it measures."""

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from unnoise.data.records import write_json
 from unnoise.errors import InputError
 from unnoise.machine import versions
 
@@ -175,14 +176,7 @@ class Report:
 
     def save(self, path: str | Path) -> Path:
         """Write the report as JSON, all of it or nothing; an earlier one is replaced."""
-        from unnoise.data.files import replacing
-
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(_finite(self.to_dict()), indent=1, allow_nan=False)
-        with replacing(path, overwrite=True) as temporary:
-            Path(temporary).write_text(text + "\n")
-        return path
+        return write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Report:
@@ -234,15 +228,6 @@ def _claim(c: Mapping[str, Any]) -> Claim:
     interval = None if c["interval"] is None else (float(c["interval"][0]), float(c["interval"][1]))
     paper = None if c["paper"] is None else float(c["paper"])
     return Claim(c["name"], float(c["value"]), Criterion(**c["criterion"]), interval, paper, c["unit"])
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity: such floats become the words that `float` reads back."""
-    if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _short(value: Cell) -> str:

@@ -1,0 +1,299 @@
+"""One reader a format: sizes are checked in the header, before anything is decoded or allocated."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unnoise.data import png_chunks, tags
+from unnoise.data.formats import Photo
+from unnoise.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PICTURE_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
+KEPT_SEGMENTS = {"APP13": b"\xff\xed", "COM": b"\xff\xfe"}  # IPTC captions, comment
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings and log lines of decoders: what matters of them is in our errors and notes."""
+    log = logging.getLogger("tifffile")
+    disabled, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = disabled
+
+
+def check_size(path: Path, height: int, width: int, max_pixels: int) -> None:
+    """Refuse pictures without pixels or with more than `max_pixels`."""
+    if height < 1 or width < 1:
+        raise InputError(f"{path} has no pixels ({width} x {height}): get a new copy")
+    if height * width > max_pixels:
+        raise InputError(
+            f"{path} has {height * width / 1e6:.0f} megapixels ({width} x {height}), above the limit of "
+            f"{max_pixels / 1e6:g}: raise --max-pixels if you trust the file"
+        )
+
+
+def read_png(path: Path, max_pixels: int) -> Photo:
+    """1 to 16 bits, gray, RGB, palette, with and without alpha."""
+    header, chunks = png_chunks.scan(path)
+    check_size(path, header.height, header.width, max_pixels)
+    if any(kind == b"acTL" and data[:4] > b"\0\0\0\1" for kind, data in chunks):
+        raise InputError(f"{path} is an animation: save the frame you want as a picture of its own first")
+    notes: tuple[str, ...] = ()
+    if header.bits == 16:
+        import imagecodecs
+
+        array, alpha = split_alpha(imagecodecs.png_decode(png_chunks.pixels_only(path.read_bytes())))
+        key = dict(chunks).get(b"tRNS")
+        if alpha is None and key:
+            alpha = _keyed_alpha(array, key)
+    else:
+        from PIL.PngImagePlugin import PngImageFile
+
+        with path.open("rb") as file, PngImageFile(file) as image:
+            array, alpha, notes = _from_pillow(image)
+    if header.bits < 8 and header.colour != 3:
+        notes = (*notes, f"{header.bits}-bit gray became 8-bit")
+    return Photo(
+        array,
+        alpha,
+        "png",
+        exif=dict(chunks).get(b"eXIf", b""),
+        icc=png_chunks.icc_of(chunks),
+        xmp=png_chunks.xmp_of(chunks),
+        dpi=png_chunks.dpi_of(chunks),
+        extras=png_chunks.kept_of(chunks),
+        notes=notes,
+    )
+
+
+def read_jpeg(path: Path, max_pixels: int) -> Photo:
+    """Gray, RGB and CMYK; of several pictures in one file (MPO), the first."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    with path.open("rb") as file, JpegImageFile(file) as image:
+        check_size(path, image.height, image.width, max_pixels)
+        info = image.info
+        applied = tuple((KEPT_SEGMENTS[name], data) for name, data in image.applist if name in KEPT_SEGMENTS)
+        tables = tuple(tuple(table) for _, table in sorted(image.quantization.items()))
+        array, _, notes = _from_pillow(image)
+        icc = info.get("icc_profile") or b""
+        if image.mode == "CMYK":
+            icc = b""  # the pixels are sRGB now
+        if "mp" in info:
+            notes = (*notes, "further pictures in the file (stereo, depth or gain map) were left out")
+        return Photo(
+            array,
+            None,
+            "jpeg",
+            exif=_bare(info.get("exif")),
+            icc=icc,
+            xmp=info.get("xmp") or b"",
+            dpi=_dpi(info.get("dpi")),
+            lossless=False,
+            jpeg_tables=tables,
+            extras=applied,
+            notes=notes,
+        )
+
+
+def read_webp(path: Path, max_pixels: int) -> Photo:
+    """Lossless or lossy, with or without alpha."""
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    width, height, lossless = _webp_header(path)
+    check_size(path, height, width, max_pixels)
+    with path.open("rb") as file, WebPImageFile(file) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise InputError(f"{path} is an animation: save the frame you want as a picture of its own first")
+        info = image.info
+        array, alpha, notes = _from_pillow(image)
+        return Photo(
+            array,
+            alpha,
+            "webp",
+            exif=_bare(info.get("exif")),
+            icc=info.get("icc_profile") or b"",
+            xmp=info.get("xmp") or b"",
+            lossless=lossless,
+            notes=notes,
+        )
+
+
+def read_npy(path: Path, max_pixels: int) -> Photo:
+    """(H, W), (H, W, 1) or (H, W, 3); mapped first, so that a header that promises too much allocates nothing."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        here = file.tell()
+    if dtype.hasobject:
+        raise InputError(f"{path} holds pickled Python objects, which can run code: save a plain array with numpy.save")
+    kind = dtype.newbyteorder("=").name
+    if kind not in PICTURE_TYPES:
+        raise InputError(f"{path} holds {kind} values: convert to uint8, uint16 or float32 in [0, 1] first")
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
+        what = f"{shape[2]} channels" if len(shape) == 3 and shape[2] < 16 else f"the shape {shape}"
+        raise InputError(
+            f"{path} has {what}, but a photo is (H, W) or (H, W, 3): convert it, or name its kind with --kind"
+        )
+    check_size(path, shape[0], shape[1], max_pixels)
+    if path.stat().st_size < here + int(np.prod(shape)) * dtype.itemsize:
+        raise InputError(f"{path} is a truncated npy file: get a complete copy")
+    mapped = np.lib.format.open_memmap(path, mode="r")
+    array = np.array(mapped, dtype=kind, order="C")
+    if array.ndim == 3 and array.shape[2] == 1:
+        return Photo(array[:, :, 0], None, "npy", notes=("(H, W, 1) became (H, W)",))
+    return Photo(array, None, "npy")
+
+
+def read_tiff(path: Path, max_pixels: int) -> Photo:
+    """Strips or tiles, classic or Big, any compression that imagecodecs knows; one picture a file."""
+    import tifffile
+
+    from unnoise.data.photo_tiff import compression_name, decode, notes_on
+
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        check_size(path, page.imagelength, page.imagewidth, max_pixels)
+        further = [other for other in tiff.pages[1:] if not other.keyframe.is_reduced]  # type: ignore[union-attr]
+        if further:
+            raise InputError(f"{path} holds {len(further) + 1} pages: save the one you want as a file of its own first")
+        end = path.stat().st_size
+        if any(at + size > end for at, size in zip(page.dataoffsets, page.databytecounts, strict=False)):
+            raise InputError(f"{path} is a truncated TIFF file: get a complete copy")
+        array, alpha, premultiplied = decode(path, page)
+        notes = notes_on(page, thumbnails=len(tiff.pages) > 1)
+        compression = compression_name(page)
+        dpi = _tiff_dpi(page)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        order, directory = tags.parse(mapped)
+    held = {code: tag.data for code, tag in directory.items()}
+    return Photo(
+        array,
+        alpha,
+        "tiff",
+        exif=tags.to_exif(order, tags.descriptive(directory)),
+        icc=held.get(tags.ICC, b""),
+        xmp=held.get(tags.XMP, b""),
+        dpi=dpi,
+        premultiplied=premultiplied,
+        compression=compression,
+        notes=notes,
+    )
+
+
+READERS: dict[str, Callable[[Path, int], Photo]] = {
+    "png": read_png,
+    "jpeg": read_jpeg,
+    "tiff": read_tiff,
+    "webp": read_webp,
+    "npy": read_npy,
+}
+
+
+def split_alpha(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """(H, W, 1..4) into pixels (H, W) or (H, W, 3) and alpha (H, W) or None."""
+    if array.ndim == 2:
+        return array, None
+    channels = array.shape[2]
+    alpha = np.ascontiguousarray(array[:, :, -1]) if channels in (2, 4) else None
+    if channels <= 2:
+        return np.ascontiguousarray(array[:, :, 0]), alpha
+    return np.ascontiguousarray(array[:, :, :3]), alpha
+
+
+def _keyed_alpha(array: NDArray[Any], key: bytes) -> NDArray[Any]:
+    """Alpha of a 16-bit PNG that names one colour as transparent."""
+    same = array == np.frombuffer(key, ">u2")
+    transparent = same if array.ndim == 2 else same.all(axis=2)
+    return np.where(transparent, 0, 65535).astype(np.uint16)
+
+
+def _from_pillow(image: Image) -> tuple[NDArray[Any], NDArray[Any] | None, tuple[str, ...]]:
+    """Decoded pixels, alpha and what had to change."""
+    notes: tuple[str, ...] = ()
+    image.load()
+    transparent = "transparency" in image.info
+    decoded = image
+    if image.mode == "P":
+        decoded, notes = image.convert("RGBA" if transparent else "RGB"), ("palette colours became RGB",)
+    elif image.mode == "CMYK":
+        decoded, notes = _cmyk_to_rgb(image), ("CMYK became sRGB",)
+    elif transparent and image.mode in ("1", "L", "RGB"):
+        decoded = image.convert("RGBA" if image.mode == "RGB" else "LA")
+    elif image.mode == "1":
+        decoded = image.convert("L")
+    if decoded.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise ValueError(f"pixels of kind {decoded.mode} are not supported")
+    array, alpha = split_alpha(np.array(decoded))
+    return array, alpha, notes
+
+
+def _cmyk_to_rgb(image: Image) -> Image:
+    """Through the embedded profile where it is usable, else by the plain formula."""
+    import io
+
+    from PIL import ImageCms
+
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            converted = None
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def _webp_header(path: Path) -> tuple[int, int, bool]:
+    """Width, height, and whether the pixels are stored losslessly."""
+    lossless, size = False, (0, 0)
+    with path.open("rb") as file:
+        file.seek(12)
+        while len(start := file.read(8)) == 8:
+            length = int.from_bytes(start[4:], "little")
+            here = file.tell()
+            body = file.read(min(length, 10))
+            if start[:4] == b"VP8X":
+                size = (int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1)
+            elif start[:4] == b"VP8L":
+                lossless, bits = True, int.from_bytes(body[1:5], "little")
+                size = max(size, ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1))
+            elif start[:4] == b"VP8 ":
+                w, h = int.from_bytes(body[6:8], "little"), int.from_bytes(body[8:10], "little")
+                size = max(size, (w & 0x3FFF, h & 0x3FFF))
+            file.seek(here + length + length % 2)
+    return (*size, lossless)
+
+
+def _bare(exif: bytes | None) -> bytes:
+    return (exif or b"").removeprefix(b"Exif\0\0")
+
+
+def _dpi(value: Any) -> tuple[float, float] | None:
+    return (float(value[0]), float(value[1])) if value and value[0] > 0 and value[1] > 0 else None
+
+
+def _tiff_dpi(page: Any) -> tuple[float, float] | None:
+    unit = {2: 1.0, 3: 2.54}.get(int(page.tags.valueof(296, default=2)), 0.0)
+    pair = [page.tags.valueof(code, default=(0, 1)) for code in (282, 283)]
+    x, y = (unit * value[0] / value[1] if value[1] else 0.0 for value in pair)
+    return _dpi((x, y))

@@ -1,0 +1,89 @@
+"""The shipped photo denoisers: a bias-free U-Net for Gaussian noise of known level, and its blind sibling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from unnoise.denoiser.base import Card, Denoiser, Sigma, expand_sigma
+from unnoise.errors import InputError
+from unnoise.nets.unet import UNet
+
+
+def fast_precision() -> str:
+    """ "bfloat16" where the processor multiplies it natively, "float32" elsewhere (where emulation would be slower)."""
+    if torch.cuda.is_available():
+        return "bfloat16"
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if native else "float32"
+
+
+class Photo(Denoiser):
+    """`D(y, sigma) = y - net([y, sigma])` on RGB or gray photographs in [0, 1].
+
+    The noise level enters as one more channel, a map, and nothing in the net has an offset: `D(a y, a sigma) =
+    a D(y, sigma)` for every a > 0, so levels outside the trained range behave. A gray picture runs as three equal
+    channels, whose corrections are averaged. A level given per channel enters as its root mean square.
+
+    Parameters
+    ----------
+    widths, blocks, decoder_blocks, unshuffle : of `nets.unet.UNet`.
+    blind : ignore sigma, for noise whose level is not known; else sigma is required.
+    precision : "bfloat16" or "float32" arithmetic inside when not training; the last convolution and the subtraction
+        are always float32. `None`: what `fast_precision` says.
+
+    Examples
+    --------
+    >>> denoiser = Photo(widths=(16, 32), blocks=(1, 1), precision="float32").eval()
+    >>> y = torch.rand(1, 3, 10, 13)
+    >>> with torch.no_grad():
+    ...     bool(torch.allclose(denoiser(2 * y, 0.2), 2 * denoiser(y, 0.1), atol=1e-6))
+    True
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (48, 96, 192),
+        blocks: Sequence[int] = (2, 2, 2),
+        decoder_blocks: Sequence[int] | None = None,
+        unshuffle: int = 2,
+        blind: bool = False,
+        precision: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = UNet(3 if blind else 4, 3, widths, blocks, decoder_blocks, unshuffle)
+        self.precision = precision or fast_precision()
+        self.card = Card(
+            kind="photo",
+            sigma_range=None if blind else (0.0, 75 / 255),
+            reach=self.net.reach,
+            stride=self.net.stride,
+            precision="bfloat16 where the processor has it, else float32",
+        )
+
+    def forward(self, y: Tensor, sigma: Sigma = None) -> Tensor:
+        """Clean estimate of `y` (B, 1 or 3, H, W); `sigma` as `expand_sigma` takes it."""
+        if y.ndim != 4 or y.shape[1] not in (1, 3):
+            raise InputError(
+                f"the photo network takes (batch, 1 or 3, H, W), got {tuple(y.shape)}: reshape the picture"
+            )
+        z = y.float().expand(-1, 3, -1, -1)
+        if not self.card.blind:
+            level = expand_sigma(sigma, y).float()
+            if level.shape[1] > 1:
+                level = level.square().mean(1, keepdim=True).sqrt()
+            z = torch.cat([z, level.expand(len(y), 1, *y.shape[2:])], 1)
+        with self._arithmetic(y.device.type):
+            noise = self.net(z)
+        if y.shape[1] == 1:
+            noise = noise.mean(1, keepdim=True)
+        return (y - noise).to(y.dtype)
+
+    def _arithmetic(self, device: str) -> AbstractContextManager[object]:
+        """While training, the training loop has chosen it already."""
+        if self.training:
+            return nullcontext()
+        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")

@@ -1,0 +1,96 @@
+"""Save and load a denoiser as one safetensors file that says what it is; never a pickle."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+
+from unnoise.denoiser.base import Card, Denoiser
+from unnoise.errors import InputError, OutputError, unknown
+from unnoise.zoo.header import FORMAT_VERSION, find, read_header
+
+ARCHITECTURES = {
+    "photo": "unnoise.restore.photo:Photo",
+}
+"""Name of an architecture -> "module:Class", imported when a file asks for it."""
+
+DTYPES = {"float16": torch.float16, "float32": torch.float32}
+
+
+def save(path: str | Path, denoiser: Denoiser, *, arch: str, config: dict[str, Any], dtype: str = "float16") -> Path:
+    """Write weights, architecture, configuration and card to one file.
+
+    Parameters
+    ----------
+    path : of the file, ending in `.safetensors`; written beside it first, then renamed.
+    arch : key of `ARCHITECTURES`, whose class makes the denoiser from `config` (JSON).
+    dtype : "float16" or "float32", of the stored floating-point weights.
+
+    Raises
+    ------
+    InputError : unknown arch or dtype, or weights that are not finite or too large for the dtype.
+    OutputError : the file could not be written.
+    """
+    path = Path(path)
+    if arch not in ARCHITECTURES:
+        raise unknown("architecture", arch, ARCHITECTURES)
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    if path.suffix != ".safetensors":
+        raise InputError(f"weights are saved as .safetensors, not as {path.name}: change the ending")
+    tensors = {}
+    for name, value in denoiser.state_dict().items():
+        stored = value.detach().cpu().to(DTYPES[dtype]) if value.is_floating_point() else value.detach().cpu()
+        if stored.is_floating_point() and not bool(torch.isfinite(stored).all()):
+            raise InputError(f"weight {name} is not finite in {dtype}: train again, or save as float32")
+        tensors[name] = stored.contiguous()
+    values = {"arch": arch, "config": config, "card": denoiser.card.to_dict(), "format_version": FORMAT_VERSION}
+    data = to_bytes(tensors, metadata={key: json.dumps(value) for key, value in values.items()})
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
+    return path
+
+
+def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> Denoiser:
+    """The denoiser of a shipped name or of a weight file, in float32, ready to use (`eval` mode).
+
+    Raises
+    ------
+    InputError : no such name or file, a damaged file, one of a newer format, or of another architecture.
+    """
+    path = find(name_or_path)
+    model = read_header(path)
+    if model.arch not in ARCHITECTURES:
+        raise InputError(
+            f"{path} holds the architecture '{model.arch}', which this unnoise does not know "
+            f"(it knows: {', '.join(sorted(ARCHITECTURES))}): upgrade unnoise"
+        )
+    module, _, name = ARCHITECTURES[model.arch].partition(":")
+    try:
+        denoiser: Denoiser = getattr(importlib.import_module(module), name)(**model.config)
+    except TypeError as error:
+        raise InputError(f"{path} has a configuration that '{model.arch}' does not take ({error})") from None
+    tensors = {key: t.float() if t.is_floating_point() else t for key, t in load_file(path).items()}
+    try:
+        denoiser.load_state_dict(tensors)
+    except RuntimeError:
+        wanted = denoiser.state_dict()
+        wrong = sorted(wanted.keys() ^ tensors.keys()) or [k for k in wanted if wanted[k].shape != tensors[k].shape]
+        raise InputError(
+            f"{path} does not fit the architecture '{model.arch}': {len(wrong)} weights are missing, too many or of "
+            f"another shape, the first is {wrong[0]}"
+        ) from None
+    denoiser.card = Card.from_dict(model.card)
+    return denoiser.to(device).eval()

@@ -105,6 +105,21 @@ def format_of(path: Path) -> str:
     return name
 
 
+def label(name: str) -> str:
+    """A format as people write it."""
+    return {"webp": "WebP", "npy": "npy"}.get(name, name.upper())
+
+
+def truncated(path: Path, name: str, why: str = "") -> InputError:
+    """The error for a file that ends before its content does."""
+    return InputError(f"{path} is a truncated {label(name)} file{f' ({why})' if why else ''}: get a complete copy")
+
+
+def damaged(path: Path, name: str, why: str) -> InputError:
+    """The error for a file that no decoder understands."""
+    return InputError(f"{path} is a damaged {label(name)} file ({why}): get a new copy")
+
+
 def content_format(start: bytes) -> str | None:
     """The format that the first 12 bytes of a file show, None if it is no photo format."""
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":

@@ -85,12 +85,12 @@ def output_paths(
 
 
 def nearest(path: Path) -> str:
-    """ "; did you mean ...?" with the nearest name in the folder of a missing file, or nothing."""
+    """ ": did you mean ...?" with the nearest name in the folder of a missing file, or nothing."""
     if not path.parent.is_dir():
-        return f"; the folder {path.parent} does not exist either"
+        return f": the folder {path.parent} does not exist either"
     names = [other.name for other in path.parent.iterdir() if not other.name.startswith(".")]
     close = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {path.with_name(close[0])}?" if close else "; check the name"
+    return f": did you mean {path.with_name(close[0])}?" if close else ": check the name"
 
 
 def natural(path: Path) -> list[tuple[int, str]]:

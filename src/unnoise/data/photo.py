@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from unnoise.data.files import replacing
-from unnoise.data.formats import FORMATS, Photo, content_format, format_of
+from unnoise.data.formats import FORMATS, Photo, content_format, damaged, format_of, label, truncated
 from unnoise.data.inputs import nearest
 from unnoise.data.values import check_finite
 from unnoise.errors import InputError, UnnoiseError
@@ -51,12 +51,11 @@ def read_photo(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Ph
     except MemoryError as error:
         raise InputError(f"{path} needs more memory than there is: crop it, or lower --max-pixels") from error
     except Exception as error:  # decoders fail on damaged bytes in every way there is
-        reason = str(error).splitlines()[0][:100].rstrip(". ") if str(error) else type(error).__name__
-        raise InputError(f"{path} is a damaged or truncated {content} file ({reason}): get a new copy") from error
+        raise _undecodable(path, content, error) from error
     check_finite(photo.pixels, str(path))
     if content == named:
         return photo
-    note = f"the extension says {named}, the content is {content}"
+    note = f"the extension says {label(named)}, the content is {label(content)}"
     return Photo(**{**vars(photo), "notes": (*photo.notes, note)})
 
 
@@ -76,6 +75,15 @@ def write_photo(dst: str | os.PathLike[str], photo: Photo, overwrite: bool = Fal
         writer(temporary, photo)
 
 
+def _undecodable(path: Path, content: str, error: Exception) -> InputError:
+    """What a decoder said, as far as it helps a reader."""
+    reason = (str(error).splitlines() or [""])[0].strip(" .")
+    if "truncated" in reason.lower() or "too small" in reason or isinstance(error, EOFError):
+        return truncated(path, content)
+    told = len(reason) < 90 and reason.isascii() and any(letter.isalpha() for letter in reason)
+    return damaged(path, content, reason if told else "its structure makes no sense")
+
+
 def _content(path: Path) -> str:
     """Format by the first bytes, after all that can be wrong with a name."""
     try:
@@ -92,6 +100,6 @@ def _content(path: Path) -> str:
     content = content_format(start)
     if content is None:
         looks = "text" if start.isascii() else "something else"
-        known = ", ".join(FORMATS)
+        known = ", ".join(map(label, FORMATS))
         raise InputError(f"{path} is not a picture: its content is {looks}, not one of {known}; get a new copy")
     return content

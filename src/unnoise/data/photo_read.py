@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unnoise.data import png_chunks, tags
-from unnoise.data.formats import Photo
+from unnoise.data.formats import Photo, damaged, truncated
 from unnoise.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def read_png(path: Path, max_pixels: int) -> Photo:
     """1 to 16 bits, gray, RGB, palette, with and without alpha."""
     header, chunks = png_chunks.scan(path)
     check_size(path, header.height, header.width, max_pixels)
+    png_chunks.check_complete(path, header)
     if any(kind == b"acTL" and data[:4] > b"\0\0\0\1" for kind, data in chunks):
         raise InputError(f"{path} is an animation: save the frame you want as a picture of its own first")
     notes: tuple[str, ...] = ()
@@ -114,25 +115,24 @@ def read_jpeg(path: Path, max_pixels: int) -> Photo:
 
 def read_webp(path: Path, max_pixels: int) -> Photo:
     """Lossless or lossy, with or without alpha."""
-    from PIL.WebPImagePlugin import WebPImageFile
+    import imagecodecs
 
-    width, height, lossless = _webp_header(path)
+    content = path.read_bytes()
+    chunks = _webp_chunks(path, content)
+    width, height = _webp_size(chunks)
     check_size(path, height, width, max_pixels)
-    with path.open("rb") as file, WebPImageFile(file) as image:
-        if getattr(image, "n_frames", 1) > 1:
-            raise InputError(f"{path} is an animation: save the frame you want as a picture of its own first")
-        info = image.info
-        array, alpha, notes = _from_pillow(image)
-        return Photo(
-            array,
-            alpha,
-            "webp",
-            exif=_bare(info.get("exif")),
-            icc=info.get("icc_profile") or b"",
-            xmp=info.get("xmp") or b"",
-            lossless=lossless,
-            notes=notes,
-        )
+    if "ANIM" in chunks:
+        raise InputError(f"{path} is an animation: save the frame you want as a picture of its own first")
+    array, alpha = split_alpha(imagecodecs.webp_decode(content))
+    return Photo(
+        array,
+        alpha,
+        "webp",
+        exif=_bare(bytes(chunks.get("EXIF", b""))),
+        icc=bytes(chunks.get("ICCP", b"")),
+        xmp=bytes(chunks.get("XMP ", b"")),
+        lossless="VP8L" in chunks,
+    )
 
 
 def read_npy(path: Path, max_pixels: int) -> Photo:
@@ -140,7 +140,10 @@ def read_npy(path: Path, max_pixels: int) -> Photo:
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
+        try:
+            shape, _, dtype = read(file)
+        except Exception:  # it is parsed as Python text
+            raise damaged(path, "npy", "its header makes no sense") from None
         here = file.tell()
     if dtype.hasobject:
         raise InputError(f"{path} holds pickled Python objects, which can run code: save a plain array with numpy.save")
@@ -154,7 +157,7 @@ def read_npy(path: Path, max_pixels: int) -> Photo:
         )
     check_size(path, shape[0], shape[1], max_pixels)
     if path.stat().st_size < here + int(np.prod(shape)) * dtype.itemsize:
-        raise InputError(f"{path} is a truncated npy file: get a complete copy")
+        raise truncated(path, "npy")
     mapped = np.lib.format.open_memmap(path, mode="r")
     array = np.array(mapped, dtype=kind, order="C")
     if array.ndim == 3 and array.shape[2] == 1:
@@ -176,7 +179,7 @@ def read_tiff(path: Path, max_pixels: int) -> Photo:
             raise InputError(f"{path} holds {len(further) + 1} pages: save the one you want as a file of its own first")
         end = path.stat().st_size
         if any(at + size > end for at, size in zip(page.dataoffsets, page.databytecounts, strict=False)):
-            raise InputError(f"{path} is a truncated TIFF file: get a complete copy")
+            raise truncated(path, "tiff")
         array, alpha, premultiplied = decode(path, page)
         notes = notes_on(page, thumbnails=len(tiff.pages) > 1)
         compression = compression_name(page)
@@ -263,25 +266,29 @@ def _cmyk_to_rgb(image: Image) -> Image:
     return image.convert("RGB")
 
 
-def _webp_header(path: Path) -> tuple[int, int, bool]:
-    """Width, height, and whether the pixels are stored losslessly."""
-    lossless, size = False, (0, 0)
-    with path.open("rb") as file:
-        file.seek(12)
-        while len(start := file.read(8)) == 8:
-            length = int.from_bytes(start[4:], "little")
-            here = file.tell()
-            body = file.read(min(length, 10))
-            if start[:4] == b"VP8X":
-                size = (int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1)
-            elif start[:4] == b"VP8L":
-                lossless, bits = True, int.from_bytes(body[1:5], "little")
-                size = max(size, ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1))
-            elif start[:4] == b"VP8 ":
-                w, h = int.from_bytes(body[6:8], "little"), int.from_bytes(body[8:10], "little")
-                size = max(size, (w & 0x3FFF, h & 0x3FFF))
-            file.seek(here + length + length % 2)
-    return (*size, lossless)
+def _webp_chunks(path: Path, content: bytes) -> dict[str, memoryview]:
+    if int.from_bytes(content[4:8], "little") + 8 > len(content):
+        raise truncated(path, "webp")
+    chunks, at = {}, 12
+    while at + 8 <= len(content):
+        length = int.from_bytes(content[at + 4 : at + 8], "little")
+        chunks[content[at : at + 4].decode("latin-1")] = memoryview(content)[at + 8 : at + 8 + length]
+        at += 8 + length + length % 2
+    return chunks
+
+
+def _webp_size(chunks: dict[str, memoryview]) -> tuple[int, int]:
+    """Width and height, the larger where the canvas and the picture in it disagree."""
+    width = height = 0
+    if canvas := chunks.get("VP8X"):
+        width, height = (int.from_bytes(canvas[at : at + 3], "little") + 1 for at in (4, 7))
+    if lossless := chunks.get("VP8L"):
+        bits = int.from_bytes(lossless[1:5], "little")
+        width, height = max(width, (bits & 0x3FFF) + 1), max(height, (bits >> 14 & 0x3FFF) + 1)
+    if lossy := chunks.get("VP8 "):
+        w, h = (int.from_bytes(lossy[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+        width, height = max(width, w), max(height, h)
+    return width, height
 
 
 def _bare(exif: bytes | None) -> bytes:

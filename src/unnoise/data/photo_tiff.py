@@ -34,9 +34,11 @@ def decode(path: Path, page: Any) -> tuple[NDArray[Any], NDArray[Any] | None, bo
     if page.imagedepth > 1 or page.samplesperpixel > 4:
         count = max(page.imagedepth, page.samplesperpixel)
         raise InputError(f"{path} has {count} channels, but a photo has 1 to 4: name its kind with --kind")
+    if page.dtype is None:
+        raise InputError(f"{path} mixes {page.bitspersample} bits in one pixel: convert it to 8 or 16 bit first")
     if kind not in PICTURE_TYPES or (kind == "uint16" and page.bitspersample != 16):
         raise InputError(
-            f"{path} holds {page.bitspersample}-bit values ({kind}): convert to 8 or 16 bit or float32 in [0, 1] first"
+            f"{path} holds {page.bitspersample}-bit {kind} values: convert to 8 or 16 bit or float32 in [0, 1] first"
         )
     array = page.asarray()
     if array.dtype == np.bool_ or (kind == "uint8" and page.bitspersample < 8):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unnoise.data import png_chunks, tags
-from unnoise.data.formats import FORMATS, Photo
+from unnoise.data.formats import FORMATS, Photo, label
 from unnoise.errors import InputError
 
 JPEG_QUALITY = 95
@@ -88,19 +88,20 @@ def write_tiff(path: Path, photo: Photo) -> None:
 
     order, directory = tags.parse(photo.exif)
     predictor = photo.compression in ("lzw", "adobe_deflate", "zstd") and photo.pixels.dtype != np.float16
+    stacked = np.ascontiguousarray(photo.stacked())
     extra = () if photo.alpha is None else ("assocalpha" if photo.premultiplied else "unassalpha",)
     tifffile.imwrite(
         path,
-        np.ascontiguousarray(photo.stacked()),
+        stacked,
         photometric="minisblack" if photo.channels == 1 else "rgb",
-        planarconfig="contig" if photo.stacked().ndim == 3 else None,
+        planarconfig="contig" if stacked.ndim == 3 else None,
         extrasamples=extra,
         compression=None if photo.compression == "none" else photo.compression,
         predictor=predictor,
         resolution=photo.dpi,
         resolutionunit="INCH" if photo.dpi else None,
         byteorder=">" if order == ">" else "<",
-        bigtiff=photo.pixels.nbytes > BIG,
+        bigtiff=stacked.nbytes > BIG,
         metadata=None,
         software=False,
     )
@@ -142,11 +143,11 @@ def writer_for(path: Path, name: str, photo: Photo) -> Writer:
         if photo.premultiplied and photo.alpha is not None:
             able = [".tif"]
         kind = f"{cell[0]} {photo.layout.replace('+', ' with ')}"
-        raise InputError(f"{path}: {name} cannot hold {kind} pixels: write {' or '.join(able)} instead")
+        raise InputError(f"{path}: {label(name)} cannot hold {kind} pixels: write {' or '.join(able)} instead")
     longest = max(photo.pixels.shape[:2])
     if longest > SIDES.get(name, longest):
         raise InputError(
-            f"{path}: {name} holds at most {SIDES[name]} pixels a side, this picture has {longest}: "
+            f"{path}: {label(name)} holds at most {SIDES[name]} pixels a side, this picture has {longest}: "
             "write .png or .tif instead"
         )
     return writer

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from unnoise.errors import InputError
+from unnoise.data.formats import damaged, truncated
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = {b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"tEXt", b"zTXt", b"iTXt"}
@@ -27,7 +27,7 @@ class Header(NamedTuple):
     height: int
     bits: int
     colour: int  # 0 gray, 2 RGB, 3 palette, 4 gray and alpha, 6 RGB and alpha
-    interlaced: bool
+    packed: int  # bytes of compressed pixels
 
 
 def scan(path: Path) -> tuple[Header, Chunks]:
@@ -39,7 +39,7 @@ def scan(path: Path) -> tuple[Header, Chunks]:
         while True:
             start = file.read(8)
             if len(start) < 8:
-                raise InputError(f"{path} is a truncated PNG file: get a complete copy")
+                raise truncated(path, "png")
             length, kind = struct.unpack(">I4s", start)
             if kind == b"IEND":
                 break
@@ -49,22 +49,24 @@ def scan(path: Path) -> tuple[Header, Chunks]:
             else:
                 found.append((kind, file.read(length)))
             if len(file.read(4)) < 4:
-                raise InputError(f"{path} is a truncated PNG file: get a complete copy")
-    header = _header(path, found)
+                raise truncated(path, "png")
+    return _header(path, found, pixel_bytes), found
+
+
+def check_complete(path: Path, header: Header) -> None:
+    """`InputError` when there are fewer bytes than the best compression of such a picture needs."""
     samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[header.colour]
-    if header.height * -(-header.width * samples * header.bits // 8) > DEFLATE_RATIO * (pixel_bytes + 64):
-        size = f"{header.width} x {header.height}"
-        raise InputError(f"{path} is a truncated PNG file (too few data for {size} pixels): get a complete copy")
-    return header, found
+    if header.height * -(-header.width * samples * header.bits // 8) > DEFLATE_RATIO * (header.packed + 64):
+        raise truncated(path, "png", f"too few data for {header.width} x {header.height} pixels")
 
 
-def _header(path: Path, chunks: Chunks) -> Header:
+def _header(path: Path, chunks: Chunks, packed: int) -> Header:
     if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
-        raise InputError(f"{path} is a damaged PNG file (it has no header): get a new copy")
-    width, height, bits, colour, _, _, interlace = struct.unpack(">IIBBBBB", chunks[0][1])
+        raise damaged(path, "png", "it has no header")
+    width, height, bits, colour = struct.unpack_from(">IIBB", chunks[0][1])
     if colour not in (0, 2, 3, 4, 6) or bits not in (1, 2, 4, 8, 16) or not width or not height:
-        raise InputError(f"{path} is a damaged PNG file (its header makes no sense): get a new copy")
-    return Header(width, height, bits, colour, bool(interlace))
+        raise damaged(path, "png", "its header makes no sense")
+    return Header(width, height, bits, colour, packed)
 
 
 def pixels_only(png: bytes) -> bytes:

@@ -7,13 +7,13 @@ PINNED := -c constraints.txt
 .DEFAULT_GOAL := help
 # Two pips must not write one environment at once.
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint docs bench constraints clean
+.PHONY: help demo test test-slow lint docs bench readme constraints clean
 
 help:
-	@echo "make demo | test | test-slow | lint | docs | bench | constraints | clean"
+	@echo "make demo | test | test-slow | lint | docs | bench | readme | constraints | clean"
 
 demo: .venv/core.stamp
-	$(BIN)/unnoise denoise examples/night.png -o out/demo/ --report --overwrite
+	$(BIN)/unnoise denoise examples/shadows.png -o out/demo/ --report --overwrite
 
 test: .venv/dev.stamp
 	$(BIN)/pytest -q
@@ -36,6 +36,10 @@ bench: .venv/bench.stamp
 	$(BIN)/unnoise bench photo
 	$(BIN)/unnoise bench wavelets
 	$(BIN)/unnoise bench tiling
+
+# The table of papers in the README, from the committed reports.
+readme: .venv/core.stamp
+	$(BIN)/python docs/hooks.py
 
 # The newest versions that the ranges of pyproject.toml admit, torch kept at the pinned one, resolved in a new venv.
 constraints:

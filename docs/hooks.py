@@ -1,25 +1,42 @@
-"""Puts measured things into pages: `{{ papers }}` and `{{ report SLUG }}` come from the committed reports."""
+"""Puts measured things into pages: `{{ papers }}` and `{{ report SLUG }}` come from the committed reports.
+
+Run as a program it writes the table of papers into the README.
+"""
 
 import re
+from pathlib import Path
 
 from unnoise.studies.papers import REPORTS, papers
 from unnoise.studies.report import Report
 
+README = Path(__file__).parents[1] / "README.md"
+MARKS = re.compile(r"(<!-- papers: .*? -->\n).*?(<!-- /papers -->)", re.DOTALL)
+
 
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Called by mkdocs for each page before it is rendered."""
-    markdown = markdown.replace("{{ papers }}", _papers())
+    markdown = markdown.replace("{{ papers }}", papers_table())
     return re.sub(r"\{\{ report (\w+) \}\}", lambda m: _report(m[1]), markdown)
 
 
-def _papers() -> str:
+def papers_table() -> str:
+    """The papers with status and measured number, as Markdown."""
     rows = ["| paper | pillar | published | status | measured |", "| --- | --- | --- | --- | --- |"]
     for s in papers():
         p = s.paper
-        title = f"{p.title}<br><small>{p.authors}; arXiv {p.arxiv}</small>"
-        rows.append(f"| {title} | {p.pillar} | {p.venue} | {s.word} | {s.measured} |")
+        link = f"[{p.title}](https://arxiv.org/abs/{p.arxiv})"
+        rows.append(f"| {link} | {p.pillar} | {p.venue} | {s.word} | {s.measured} |")
     return "\n".join(rows)
+
+
+def with_papers(readme: str) -> str:
+    """The README's text with the table of papers between its marks."""
+    return MARKS.sub(lambda m: f"{m[1]}{papers_table()}\n{m[2]}", readme)
 
 
 def _report(slug: str) -> str:
     return Report.load(REPORTS / slug / "report.json").to_markdown()
+
+
+if __name__ == "__main__":
+    README.write_text(with_papers(README.read_text(encoding="utf-8")), encoding="utf-8")

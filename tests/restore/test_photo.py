@@ -1,0 +1,129 @@
+import math
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unnoise.denoiser import Tiled
+from unnoise.errors import InputError, MissingData
+from unnoise.noise.seeds import generator
+from unnoise.restore.photo import Photo
+from unnoise.restore.photo_training import NoiseOptions, PhotoPreset, noisy_batch, train
+from unnoise.training.presets import load_preset
+from unnoise.zoo import load
+
+SMALL = {"widths": (16, 32), "blocks": (1, 1)}
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def photo(request):
+    torch.manual_seed(0)
+    return Photo(**SMALL, precision=request.param).eval().requires_grad_(False)
+
+
+def test_scaling_picture_and_level_scales_the_result(photo):
+    y = torch.rand(2, 3, 18, 23)
+    torch.testing.assert_close(photo(4 * y, 0.4), 4 * photo(y, 0.1), rtol=1e-6, atol=1e-6)
+    if photo.precision == "float32":
+        torch.testing.assert_close(photo(0.3 * y, 0.03), 0.3 * photo(y, 0.1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("tile", [8, 20])
+@pytest.mark.parametrize("size", [(61, 47), (64, 64), (5, 90)])
+def test_tiles_equal_the_whole(photo, tile, size):
+    y = torch.rand(1, 3, *size)
+    error = (Tiled(photo, tile)(y, 0.1) - photo(y, 0.1)).abs()
+    if photo.precision == "float32":
+        assert error.max() < 1e-5
+    else:
+        assert error.mean() < 0.02 / 255 and error.max() < 1 / 255
+
+
+def test_gray_is_the_mean_of_three_equal_channels(photo):
+    y = torch.rand(2, 1, 16, 12)
+    torch.testing.assert_close(photo(y, 0.1), photo(y.expand(-1, 3, -1, -1), 0.1).mean(1, keepdim=True))
+
+
+def test_levels_per_sample_per_channel_and_per_pixel(photo):
+    y = torch.rand(2, 3, 16, 12)
+    torch.testing.assert_close(photo(y, torch.tensor([0.1, 0.2]))[1:], photo(y[1:], 0.2))
+    channel = torch.tensor([0.0, 0.0, 0.3]).view(1, 3, 1, 1)
+    torch.testing.assert_close(photo(y, channel), photo(y, 0.3 / math.sqrt(3)))
+    torch.testing.assert_close(photo(y, torch.full((1, 1, 16, 12), 0.1)), photo(y, 0.1))
+
+
+def test_dtype_and_shape_come_back_and_others_are_refused(photo):
+    assert photo(torch.rand(1, 1, 5, 3, dtype=torch.float64), 0.1).dtype == torch.float64
+    for shape in [(1, 2, 8, 8), (3, 8, 8), (1, 4, 8, 8)]:
+        with pytest.raises(InputError, match="1 or 3"):
+            photo(torch.rand(*shape), 0.1)
+    with pytest.raises(InputError, match="noise level"):
+        photo(torch.rand(1, 3, 8, 8))
+
+
+def test_the_blind_one_takes_no_level():
+    blind = Photo(**SMALL, blind=True, precision="float32").eval()
+    assert blind.card.blind
+    y = torch.rand(1, 3, 8, 8)
+    assert torch.equal(blind(y), blind(y, 0.3))
+
+
+def test_bfloat16_differs_from_float32_by_less_than_a_level(photo):
+    y = torch.rand(1, 3, 32, 32)
+    exact = Photo(**SMALL, precision="float32").eval()
+    exact.load_state_dict(photo.state_dict())
+    assert (photo(y, 0.1) - exact(y, 0.1)).abs().mean() < 0.25 / 255
+
+
+def test_training_pairs_have_the_noise_they_say():
+    x = torch.rand(64, 3, 1, 1).expand(-1, -1, 64, 64)
+    batch = noisy_batch(x, NoiseOptions(sigma_max=75, gray=0.5, varying=0.5), generator(0))
+    z = (batch["y"] - batch["x"]) / batch["sigma"]
+    assert z.mean().abs() < 0.01 and abs(z.std().item() - 1) < 0.01
+    assert 0 <= batch["sigma"].min() and batch["sigma"].max() <= 75 / 255
+    gray = (batch["x"][:, 0] == batch["x"][:, 1]).flatten(1).all(1)
+    assert 16 < gray.sum() < 48
+    assert torch.equal(z[gray][:, 0], z[gray][:, 2])
+    assert (z[~gray][:, 0] * z[~gray][:, 1]).mean().abs() < 0.01
+    varying = batch["sigma"].flatten(1).std(1) > 1e-6
+    assert 16 < varying.sum() < 48
+
+
+@pytest.mark.parametrize(
+    ("preset", "parameters"), [("smoke", 40_000), ("laptop", None), ("laptop-free", None), ("paper", 32_000_000)]
+)
+def test_every_preset_builds_with_finite_loss_and_gradients_everywhere(preset, parameters):
+    net = Photo(**load_preset(PhotoPreset, "photo", preset).net.model_dump())
+    count = sum(p.numel() for p in net.parameters())
+    if parameters:
+        assert 0.8 * parameters < count < 1.2 * parameters
+    else:
+        assert 2 * count <= 8e6  # bytes in float16: two networks are to fit in 14 MB
+    batch = noisy_batch(torch.rand(1, 3, 16, 16), NoiseOptions(), generator(0))
+    loss = (net(batch["y"], batch["sigma"]) - batch["x"]).abs().mean()
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+def test_smoke_training_writes_weights_with_a_complete_card(tmp_path):
+    started = time.monotonic()
+    path = train("smoke", ["fit.steps=6"], None, tmp_path / "run")
+    assert time.monotonic() - started < 60
+    denoiser = load(path)
+    assert denoiser.card.training["steps"] == 6
+    assert denoiser.card.training["command"] == "unnoise train photo --preset smoke --set fit.steps=6"
+    assert denoiser.card.training["pictures"] == 2 and "scikit-image" in denoiser.card.training["data_licence"]
+    stored = load_file(tmp_path / "run/checkpoint.safetensors")
+    for name, value in denoiser.state_dict().items():
+        assert torch.equal(value, stored[f"ema.{name}"].half().float())
+
+
+def test_missing_data_is_named(tmp_path):
+    with pytest.raises(MissingData, match="UNNOISE_DATA"):
+        train("laptop", out=tmp_path)
+    with pytest.raises(MissingData, match="BSD431"):
+        train("laptop", data=tmp_path, out=tmp_path / "run")
+    with pytest.raises(InputError, match=r"holdout.*clean"):
+        train("smoke", ["data.holdout={clean: 1}"], out=tmp_path / "run")

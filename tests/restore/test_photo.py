@@ -81,7 +81,7 @@ def test_training_pairs_have_the_noise_they_say():
     batch = noisy_batch(x, NoiseOptions(sigma_max=75, gray=0.5, varying=0.5), generator(0))
     z = (batch["y"] - batch["x"]) / batch["sigma"]
     assert z.mean().abs() < 0.01 and abs(z.std().item() - 1) < 0.01
-    assert 0 <= batch["sigma"].min() and batch["sigma"].max() <= 75 / 255
+    assert batch["sigma"].min() >= 0 and batch["sigma"].max() <= 75 / 255
     gray = (batch["x"][:, 0] == batch["x"][:, 1]).flatten(1).all(1)
     assert 16 < gray.sum() < 48
     assert torch.equal(z[gray][:, 0], z[gray][:, 2])

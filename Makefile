@@ -36,6 +36,7 @@ bench: .venv/bench.stamp
 	$(BIN)/unnoise bench photo
 	$(BIN)/unnoise bench wavelets
 	$(BIN)/unnoise bench tiling
+	$(BIN)/unnoise bench startup
 
 # The table of papers in the README, from the committed reports.
 readme: .venv/core.stamp

@@ -7,5 +7,6 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     ),
     "wavelets": ("unnoise.benchmarks.wavelets:run", "the periodised wavelet transform of a 200-band cube, beside pywt"),
     "tiling": ("unnoise.benchmarks.tiling:run", "time and memory of exact tiling, beside the whole picture at once"),
+    "startup": ("unnoise.benchmarks.startup:run", "how long help, lists and usage errors take to appear"),
 }
 """Name of a benchmark to its `module:function`, imported when it is run, and what it measures."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ def versions(*more: str) -> dict[str, str]:
     >>> versions()["python"] == platform.python_version()
     True
     """
+    from importlib import metadata
+
     found = {"python": platform.python_version()}
     for name in (*LIBRARIES, *more):
         try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from unnoise.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "png": (".png",),
@@ -93,6 +93,8 @@ class Photo:
         """Pixels and alpha in one array, (H, W) or (H, W, 2 | 3 | 4)."""
         if self.alpha is None:
             return self.pixels
+        import numpy as np
+
         return np.dstack([self.pixels, self.alpha])
 
 

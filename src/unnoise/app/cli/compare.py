@@ -1,0 +1,113 @@
+"""`unnoise compare`: every applicable method on one picture, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from unnoise.data.inputs import expand_inputs, output_paths
+from unnoise.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def compare(
+    source: Annotated[str, typer.Argument(metavar="IN", help="One picture.")],
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", help="File of the contact sheet. Default: NAME.compare.png.")
+    ] = None,
+    sigma: Annotated[float | None, typer.Option(help="Noise level, 0-255. Default: estimated.")] = None,
+    clean: Annotated[str | None, typer.Option(help="The noise-free picture, to measure PSNR and SSIM against.")] = None,
+    size: Annotated[
+        int, typer.Option(min=16, help="Edge of the middle part that is compared: slow methods on large pictures.")
+    ] = 1024,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing sheet.")] = False,
+    max_pixels: Annotated[int, typer.Option(help="Refuse larger pictures before decoding them.")] = 250_000_000,
+) -> None:
+    """Run every method on one picture: a table, and a sheet with the same detail of each result."""
+    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False)
+    paths = expand_inputs([source])
+    if len(paths) != 1:
+        raise InputError(f"compare takes one picture, '{source}' gives {len(paths)}")
+    sheet = output_paths(paths, out, overwrite, suffix=".compare")[0]
+    sheet = sheet if out is not None else sheet.with_suffix(".png")
+
+    from unnoise.app.cli.progress import watch
+    from unnoise.app.figures import contact_sheet
+    from unnoise.data.files import refuse_existing, replacing
+    from unnoise.data.photo import read_photo
+    from unnoise.restore import METHODS
+    from unnoise.restore.door import level_in_counts, restore
+
+    refuse_existing(sheet, overwrite)
+    y = _middle(read_photo(paths[0], max_pixels).pixels, size)
+    x = None if clean is None else _reference(clean, max_pixels, size, y)
+    pictures, table = [("input", y)], _table(x is not None)
+    table.add_row("input", "", "", *_scores(y, x))
+    names = [name for name, method in METHODS.items() if "photo" in method.kinds]
+    with watch(errors, len(names) + 1) as start:
+        chosen = restore(y, sigma=level_in_counts(sigma, y.dtype), progress=start("auto"))
+        for name in names:
+            done = restore(
+                y, method=name, sigma=level_in_counts(sigma, y.dtype), profile=chosen.profile, progress=start(name)
+            )
+            mark = " (auto)" if name == chosen.method else ""
+            pictures.append((name + mark, done.image))
+            megapixels = y.shape[0] * y.shape[1] / 1e6
+            table.add_row(
+                name + mark,
+                f"{done.seconds / megapixels:.2f}",
+                f"{_removed(y, done.image):.2f}",
+                *_scores(done.image, x),
+                style="bold" if mark else None,
+            )
+    with replacing(sheet, overwrite) as temporary:
+        contact_sheet(pictures, f"{paths[0].name}: {chosen.reason}").save(temporary)
+    console.print(f"{paths[0]}: {chosen.reason}", markup=False)
+    console.print(table)
+    console.print(f"see {sheet}", markup=False)
+
+
+def _table(measured: bool) -> Table:
+    columns = ["method", "s/Mpx", "removed (of 255)"] + (["PSNR (dB)", "SSIM"] if measured else [])
+    return Table(*columns, box=None, header_style="bold")
+
+
+def _middle(image: NDArray[Any], size: int) -> NDArray[Any]:
+    top, left = (max(0, (n - size) // 2) for n in image.shape[:2])
+    return image[top : top + size, left : left + size]
+
+
+def _reference(clean: str, max_pixels: int, size: int, y: NDArray[Any]) -> NDArray[Any]:
+    from unnoise.data.photo import read_photo
+
+    x = _middle(read_photo(Path(clean), max_pixels).pixels, size)
+    if x.shape != y.shape:
+        raise InputError(
+            f"{clean} has shape {x.shape}, the noisy picture {y.shape}: they must be of one scene and size"
+        )
+    return x
+
+
+def _removed(y: NDArray[Any], x_hat: NDArray[Any]) -> float:
+    """Root mean square of what was taken away, in 8-bit levels."""
+    import numpy as np
+
+    from unnoise.data.values import full_scale
+
+    return float(np.sqrt(np.mean((y.astype(np.float64) - x_hat) ** 2)) / full_scale(y.dtype) * 255)
+
+
+def _scores(image: NDArray[Any], x: NDArray[Any] | None) -> list[str]:
+    if x is None:
+        return []
+    from unnoise.data.values import full_scale
+    from unnoise.metrics import psnr, ssim
+
+    a, b = (z / full_scale(z.dtype) for z in (image, x))
+    return [f"{psnr(a, b):.2f}", f"{ssim(a, b):.4f}"]

@@ -1,0 +1,149 @@
+"""`unnoise denoise`: clean pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from unnoise.data.inputs import expand_inputs, output_paths
+from unnoise.errors import InputError, UnnoiseError
+
+if TYPE_CHECKING:
+    from unnoise.restore.door import Restored
+
+INPUTS = Annotated[list[str], typer.Argument(metavar="IN...", help="Pictures, globs or folders.")]
+
+
+def denoise(
+    inputs: INPUTS,
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", help="File, or folder (made if missing). Default: NAME.denoised.EXT.")
+    ] = None,
+    method: Annotated[str, typer.Option("-m", "--method", help="auto, or a name from: unnoise methods.")] = "auto",
+    kind: Annotated[str | None, typer.Option(help="What the data is, where that is ambiguous: photo.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Noise level, 0-255. Default: estimated.")] = None,
+    strength: Annotated[float, typer.Option(help="From 0 (the input) to 1 (all the noise taken).")] = 1.0,
+    tile: Annotated[int | None, typer.Option(help="Tile edge in pixels; smaller takes less memory.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where a network runs: cpu, cuda, mps.")] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Tune the method's parameters on the picture itself (J-invariance).")
+    ] = False,
+    options: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the method; may be repeated.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Also write NAME.report.png (before, after, removed) and NAME.report.json.")
+    ] = False,
+    max_pixels: Annotated[int, typer.Option(help="Refuse larger pictures before decoding them.")] = 250_000_000,
+) -> None:
+    """Clean pictures; what is in their files besides pixels is kept.
+
+    A batch goes on past a bad file (exit code 1) and past results that are there already, so a stopped one resumes.
+    """
+    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+    sources = expand_inputs(inputs)
+    targets = output_paths(sources, out, overwrite)
+    parsed = parse_options(options or [])
+    if out is not None and (len(sources) > 1 or out.endswith(("/", "\\"))):
+        make_folder(Path(out).expanduser())
+
+    from unnoise.app.cli.progress import watch
+    from unnoise.restore.door import denoise_file
+
+    many, failed = len(sources) > 1, 0
+    with watch(errors, len(sources)) as start:
+        for source, target in zip(sources, targets, strict=True):
+            progress = start(source.name)
+            if many and target.exists() and not overwrite:
+                console.print(f"{target} is there already: kept", markup=False)
+                continue
+            try:
+                done = denoise_file(
+                    source,
+                    target,
+                    method=method,
+                    kind=kind,
+                    sigma=sigma,
+                    strength=strength,
+                    tile=tile,
+                    device=device,
+                    calibrate=calibrate,
+                    max_pixels=max_pixels,
+                    overwrite=overwrite,
+                    progress=progress,
+                    **parsed,
+                )
+                console.print(f"{source} -> {target}\n  {summary(done)}", markup=False)
+                if report:
+                    console.print(f"  see {write_report(source, target, done, max_pixels)}", markup=False)
+            except UnnoiseError as error:
+                if not many:
+                    raise
+                failed += 1
+                errors.print(f"unnoise: {error}", markup=False)
+    if failed:
+        errors.print(f"unnoise: {failed} of {len(sources)} files failed")
+        raise typer.Exit(1)
+
+
+def parse_options(pairs: list[str]) -> dict[str, Any]:
+    """`KEY=VALUE` options of a method; values are numbers, true, false, or text.
+
+    >>> parse_options(["weight=0.1", "shifts=3", "fast=true", "wavelet=db2"])
+    {'weight': 0.1, 'shifts': 3, 'fast': True, 'wavelet': 'db2'}
+    """
+    parsed: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise InputError(f"--set takes KEY=VALUE, got '{pair}'")
+        parsed[key.replace("-", "_")] = _value(value)
+    return parsed
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def make_folder(folder: Path) -> None:
+    """Make an output folder, or say in a sentence why not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {folder} cannot be made ({error.strerror}): choose another with -o") from error
+
+
+def summary(done: Restored) -> str:
+    """Noise, method, reason and speed in one line."""
+    pixels = done.image.shape[0] * done.image.shape[1]
+    rate = pixels / 1e6 / done.seconds if done.seconds else 0
+    notes = "".join(f"; {note}" for note in done.notes)
+    return f"{done.reason}; {pixels / 1e6:.2f} Mpx in {done.seconds:.2f} s ({rate:.2f} Mpx/s){notes}"
+
+
+def write_report(source: Path, target: Path, done: Restored, max_pixels: int) -> Path:
+    """NAME.report.png and NAME.report.json beside the result; always replaced, as they belong to it."""
+    import json
+
+    from unnoise.app.figures import before_after
+    from unnoise.data.files import replacing
+    from unnoise.data.photo import read_photo
+
+    picture = target.with_name(f"{target.stem}.report.png")
+    before = read_photo(source, max_pixels).pixels
+    with replacing(picture, overwrite=True) as temporary:
+        before_after(before, done.image, f"{source.name}: {summary(done)}").save(temporary)
+    with replacing(picture.with_suffix(".json"), overwrite=True) as temporary:
+        temporary.write_text(json.dumps(done.to_dict(), indent=2) + "\n")
+    return picture

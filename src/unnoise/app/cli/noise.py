@@ -1,0 +1,62 @@
+"""`unnoise noise`: what noise is in there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from unnoise.app.cli.denoise import INPUTS
+from unnoise.data.inputs import expand_inputs, output_paths
+from unnoise.errors import UnnoiseError
+
+if TYPE_CHECKING:
+    from unnoise.noise.profile import NoiseProfile
+
+
+def noise(
+    inputs: INPUTS,
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", help="File or folder of the plot. Default: NAME.noise.png.")
+    ] = None,
+    plot: Annotated[bool, typer.Option("--plot/--no-plot", help="Draw the plot.")] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing plot.")] = False,
+    max_pixels: Annotated[int, typer.Option(help="Refuse larger pictures before decoding them.")] = 250_000_000,
+) -> None:
+    """Name the noise: level, dependence on brightness, correlation, impulses, JPEG grid."""
+    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+    sources = expand_inputs(inputs)
+    plots = [p.with_suffix(".png") for p in output_paths(sources, out, overwrite, suffix=".noise")]
+
+    from unnoise.app.cli.denoise import make_folder
+    from unnoise.data.files import replacing
+    from unnoise.data.photo import read_photo
+    from unnoise.noise.profile import analyse
+    from unnoise.restore.door import as_batch
+
+    if plot and out is not None and (len(sources) > 1 or out.endswith(("/", "\\"))):
+        make_folder(Path(out).expanduser())
+    failed = 0
+    for source, target in zip(sources, plots, strict=True):
+        try:
+            y = as_batch(read_photo(source, max_pixels).pixels)
+            profile = analyse(y)
+            console.print(f"{source}: {profile.describe()}", markup=False)
+            console.print(_table(profile))
+            if plot:
+                from unnoise.app.noise_plot import noise_plot
+
+                with replacing(target, overwrite) as temporary:
+                    noise_plot(y, profile, source.name, temporary)
+                console.print(f"  see {target}", markup=False)
+        except UnnoiseError as error:
+            if len(sources) == 1:
+                raise
+            failed += 1
+            errors.print(f"unnoise: {error}", markup=False)
+    if failed:
+        errors.print(f"unnoise: {failed} of {len(sources)} files failed")
+        raise typer.Exit(1)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def bench(
     name: Annotated[str | None, typer.Argument(help="Benchmark to run; without it, the list of them.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds after the warm-up.")] = 5,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Timed rounds after the warm-up.")] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of each contender; all cores unless told.")
     ] = None,
@@ -40,7 +40,8 @@ def bench(
     module, _, function = BENCHMARKS[name][0].partition(":")
     run = getattr(importlib.import_module(module), function)
     with errors.status(name) as status:
-        report = run(out, repeats=repeats, threads=threads, quick=quick, progress=status.update)
+        rounds = {} if repeats is None else {"repeats": repeats}
+        report = run(out, **rounds, threads=threads, quick=quick, progress=status.update)
     for warning in report.warnings:
         errors.print(f"warning: {warning}", style="yellow", markup=False)
     console.print(_table(report))

@@ -1,0 +1,53 @@
+"""Every benchmark runs on its small input and writes what it measured; what it says of quality is true."""
+
+import json
+
+import pytest
+
+from unnoise.app.cli.main import run
+from unnoise.benchmarks import BENCHMARKS
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    monkeypatch.delenv("UNNOISE_DATA", raising=False)
+
+    def call(name):
+        assert run(["bench", name, "--quick", "--repeats", "1", "--threads", "1", "-o", str(tmp_path)]) == 0
+        return json.loads((tmp_path / f"{name}.json").read_text())
+
+    return call
+
+
+def scores(report):
+    return {r["name"]: r["scores"] for r in report["results"]}
+
+
+def test_every_benchmark_is_listed(capsys):
+    assert run(["bench"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in BENCHMARKS)
+
+
+def test_wavelets_of_both_reconstruct(bench):
+    assert all(s["round_trip"] < 5e-6 for s in scores(bench("wavelets")).values())
+
+
+def test_tiles_equal_the_whole_picture(bench):
+    found = scores(bench("tiling"))
+    assert found.pop("whole picture")["difference"] == 0
+    assert found and all(s["difference"] < 1e-5 for s in found.values())
+
+
+def test_startup_starts(bench):
+    report = bench("startup")
+    assert report["results"][0]["seconds"][0] < report["results"][1]["seconds"][0]
+
+
+@pytest.mark.slow
+def test_every_contender_removes_noise(bench, tmp_path):
+    noisy = 20.17  # PSNR of level 25, not clipped
+    report = bench("photo")
+    assert all(s["psnr"] > noisy + 2 and 0 < s["ssim"] < 1 for s in scores(report).values())
+    assert set(report["skipped"]) <= {"BM3D"}
+    assert (tmp_path / "photo.webp").stat().st_size > 1000

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Picture = NDArray[np.float32]
 
 SIGMA = 25 / 255
-OURS = ("wavelet", "tv", "bilateral", "nlm")
 
 
 def run(
@@ -33,12 +32,14 @@ def run(
 ) -> BenchReport:
     """Compare all, write `photo.json` and `photo.webp` into `folder`; `quick` takes two small crops."""
     from unnoise.benchmarks.figure import quality_time
+    from unnoise.restore import METHODS
 
+    methods = [m.name for m in METHODS.values() if "photo" in m.kinds and m.needs_sigma]
     here, options = "unnoise.benchmarks.photo", {"quick": quick}
     report = compare(
         "photo",
         [
-            *(Contender(f"unnoise {m}", f"{here}:ours", {"method": m, **options}, ours=True) for m in OURS),
+            *(Contender(f"unnoise {m}", f"{here}:ours", {"method": m, **options}, ours=True) for m in methods),
             *(Contender(name, f"{here}:{function}", options) for name, function in PEERS.items()),
         ],
         reference="skimage nlm",

@@ -9,7 +9,16 @@ from unnoise.denoiser import Tiled
 from unnoise.errors import InputError, MissingData
 from unnoise.noise.seeds import generator
 from unnoise.restore.photo import Photo
-from unnoise.restore.photo_training import NoiseOptions, PhotoPreset, noisy_batch, train
+from unnoise.restore.photo_training import (
+    CameraOptions,
+    NoiseOptions,
+    PhotoPreset,
+    PhotoRealPreset,
+    camera_batch,
+    noisy_batch,
+    train,
+    train_real,
+)
 from unnoise.training.presets import load_preset
 from unnoise.zoo import load
 
@@ -118,6 +127,24 @@ def test_smoke_training_writes_weights_with_a_complete_card(tmp_path):
     stored = load_file(tmp_path / "run/checkpoint.safetensors")
     for name, value in denoiser.state_dict().items():
         assert torch.equal(value, stored[f"ema.{name}"].half().float())
+
+
+def test_blind_training_pairs_keep_clean_crops_clean():
+    x = torch.rand(6, 3, 32, 32)
+    batch = camera_batch(x, CameraOptions(clean=1.0), generator(0))
+    assert torch.equal(batch["y"], x) and torch.equal(batch["x"], x)
+    batch = camera_batch(x, CameraOptions(clean=0.0, gaussian=1.0), generator(0))
+    assert torch.equal(batch["x"], x) and (batch["y"] - x).abs().amax((1, 2, 3)).min() > 0.01
+    batch = camera_batch(x, CameraOptions(clean=0.0, gaussian=0.0), generator(0))
+    assert torch.equal((batch["y"] * 255).round() / 255, batch["y"])
+
+
+def test_smoke_training_of_the_blind_one(tmp_path):
+    denoiser = load(train_real("smoke", ["fit.steps=4"], None, tmp_path))
+    assert denoiser.card.blind and denoiser(torch.rand(1, 3, 8, 8)).shape == (1, 3, 8, 8)
+    load_preset(PhotoRealPreset, "photo-real", "paper")
+    net = Photo(**load_preset(PhotoRealPreset, "photo-real", "laptop").net.model_dump(), blind=True)
+    assert 2 * sum(p.numel() for p in net.parameters()) < 6e6
 
 
 def test_missing_data_is_named(tmp_path):

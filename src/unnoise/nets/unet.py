@@ -91,7 +91,7 @@ class UNet(nn.Module):
         self.tail = conv3x3(widths[0], out_channels * unshuffle**2)
 
     def forward(self, z: Tensor) -> Tensor:
-        """`(B, in_channels, H, W)` to `(B, out_channels, H, W)`; the last convolution has the weights' own precision."""
+        """`(B, in_channels, H, W)` to `(B, out_channels, H, W)`; the last convolution runs in the weights' dtype."""
         height, width = z.shape[-2:]
         # Right and bottom only: the packing grid stays tied to the picture's corner, so tiles agree with the whole.
         z = F.pad(z, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")

@@ -1,9 +1,9 @@
-"""Training of `Photo`: crops of clean photographs, Gaussian noise of every level, L1 loss."""
+"""Training of the photo denoisers: crops of clean photographs, noise made on the fly, L1 loss."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from unnoise.data.crops import LUMA, Crops, load_crops
 from unnoise.errors import InputError, MissingData
+from unnoise.noise.camera import CameraPipeline
 from unnoise.noise.seeds import generator
 from unnoise.restore.photo import Photo
 from unnoise.training.loop import Batch, Progress, fit
@@ -22,6 +23,7 @@ from unnoise.training.presets import load_preset
 from unnoise.zoo.files import save
 
 OWN = "scikit-image/"  # prefix of pictures that come with that library
+Told = Callable[[Progress], None] | None
 
 
 class NetOptions(Options):
@@ -59,13 +61,32 @@ class NoiseOptions(Options):
     varying: float = Field(default=0.1, ge=0, le=1)
 
 
-class PhotoPreset(Options):
-    """One preset of `presets/photo.yaml`."""
+class CameraOptions(Options):
+    """Camera noise; shares of crops left clean and of crops with Gaussian noise of level up to `sigma_max` (of 255)."""
+
+    clean: float = Field(default=0.03, ge=0, le=1)
+    gaussian: float = Field(default=0.1, ge=0, le=1)
+    sigma_max: float = Field(default=25.0, gt=0)
+
+
+class Preset(Options):
+    """What the presets of both denoisers have in common."""
 
     net: NetOptions = NetOptions()
     data: DataOptions
-    noise: NoiseOptions = NoiseOptions()
     fit: FitOptions
+
+
+class PhotoPreset(Preset):
+    """One preset of `presets/photo.yaml`."""
+
+    noise: NoiseOptions = NoiseOptions()
+
+
+class PhotoRealPreset(Preset):
+    """One preset of `presets/photo_real.yaml`."""
+
+    noise: CameraOptions = CameraOptions()
 
 
 def train(
@@ -74,44 +95,77 @@ def train(
     data: Path | None = None,
     out: Path = Path("runs/photo"),
     resume: bool | Path = False,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Told = None,
 ) -> Path:
-    """Train the `photo` denoiser as a preset says; the path of the weight file, made from the averaged weights."""
+    """Train `photo` as a preset says; the path of the weight file, made from the averaged weights."""
     p = load_preset(PhotoPreset, "photo", preset, overrides)
+
+    def pairs(x: Tensor, g: torch.Generator) -> Batch:
+        return noisy_batch(x, p.noise, g)
+
+    command = _command("photo", preset, overrides)
+    return _train("photo", p, command, pairs, evaluate, data, out, resume, progress)
+
+
+def train_real(
+    preset: str = "laptop",
+    overrides: Sequence[str] = (),
+    data: Path | None = None,
+    out: Path = Path("runs/photo-real"),
+    resume: bool | Path = False,
+    progress: Told = None,
+) -> Path:
+    """Train the blind `photo-real` as a preset says; the path of the weight file, made from the averaged weights."""
+    p = load_preset(PhotoRealPreset, "photo-real", preset, overrides)
+
+    def pairs(x: Tensor, g: torch.Generator) -> Batch:
+        return camera_batch(x, p.noise, g)
+
+    command = _command("photo-real", preset, overrides)
+    return _train("photo-real", p, command, pairs, evaluate_real, data, out, resume, progress)
+
+
+def _train(
+    slug: str,
+    p: Preset,
+    command: str,
+    pairs: Callable[[Tensor, torch.Generator], Batch],
+    measure: Callable[[nn.Module, Crops], dict[str, float]],
+    data: Path | None,
+    out: Path,
+    resume: bool | Path,
+    progress: Told,
+) -> Path:
     training, holdout = photographs(p.data, data)
     torch.manual_seed(p.fit.seed)
-    config = p.net.model_dump(mode="json")
+    config = p.net.model_dump(mode="json") | {"blind": slug == "photo-real"}
     denoiser = Photo(**config)
-
-    def loss_of(net: nn.Module, batch: Batch) -> Tensor:
-        return F.l1_loss(net(batch["y"], batch["sigma"]), batch["x"])
 
     def batch_at(k: int) -> Batch:
         x = training.batch(k, p.fit.batch, p.data.crop, p.fit.seed, p.data.downscale)
-        return noisy_batch(x, p.noise, generator(p.fit.seed, k))
+        return pairs(x, generator(p.fit.seed, k))
 
     fitted = fit(
         denoiser,
-        loss_of,
+        lambda net, batch: F.l1_loss(net(batch["y"], batch.get("sigma")), batch["x"]),
         batch_at,
         out,
         p.fit,
         config=p.model_dump(mode="json"),
         resume=resume,
-        evaluate=(lambda net: evaluate(net, holdout)) if holdout.images else None,
+        evaluate=(lambda net: measure(net, holdout)) if holdout.images else None,
         progress=progress,
     )
     denoiser.load_state_dict(fitted.net.state_dict())
-    settings = [part for override in overrides for part in ("--set", override)]
     denoiser.card.training.update(
         data=", ".join(p.data.train),
         pictures=len(training.images),
-        command=shlex.join(["unnoise", "train", "photo", "--preset", preset, *settings]),
+        command=command,
         minutes=round(fitted.seconds / 60, 1),
         steps=fitted.step,
         data_licence=p.data.licence,
     )
-    return save(out / "photo.safetensors", denoiser, arch="photo", config=config)
+    return save(out / f"{slug}.safetensors", denoiser, arch="photo", config=config)
 
 
 def noisy_batch(x: Tensor, options: NoiseOptions, g: torch.Generator) -> Batch:
@@ -120,38 +174,81 @@ def noisy_batch(x: Tensor, options: NoiseOptions, g: torch.Generator) -> Batch:
     Gray crops have one noise in their three equal channels, as when a gray picture is denoised.
     """
     size = len(x)
-    gray = (torch.rand(size, generator=g) < options.gray).view(-1, 1, 1, 1)
-    luma = (x * torch.from_numpy(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    x = torch.where(gray, luma, x)
+    gray = _some(options.gray, size, g)
+    x = torch.where(gray, _luma(x), x)
     corners = torch.rand(size, 1, 3, 3, generator=g) * options.sigma_max / 255
-    varying = (torch.rand(size, generator=g) < options.varying).view(-1, 1, 1, 1)
-    corners = torch.where(varying, corners, corners[:, :, :1, :1])
+    corners = torch.where(_some(options.varying, size, g), corners, corners[:, :, :1, :1])
     sigma = F.interpolate(corners, size=x.shape[2:], mode="bilinear", align_corners=True)
     n = torch.randn(x.shape, generator=g)
     n = torch.where(gray, n[:, :1], n)
     return {"x": x, "y": x + sigma * n, "sigma": sigma}
 
 
-@torch.inference_mode()
-def evaluate(net: nn.Module, holdout: Crops, side: int = 256, most: int = 16) -> dict[str, float]:
-    """Mean PSNR on the centres of `most` held-out photographs, fixed noise, colour and gray, at 15, 25 and 50."""
+def camera_batch(x: Tensor, options: CameraOptions, g: torch.Generator) -> Batch:
+    """Clean crops (B, 3, h, w) to `y`, photographed, and `x`, what the same camera makes without noise."""
+    size = len(x)
+    clean, gaussian = _some(options.clean, size, g), _some(options.gaussian, size, g)
+    level = torch.rand(size, 1, 1, 1, generator=g) * options.sigma_max / 255
+    noisy = ((x + level * torch.randn(x.shape, generator=g)).clamp(0, 1) * 255).round() / 255
+    y, target = CameraPipeline().pair(x, g)
+    y, target = torch.where(gaussian, noisy, y), torch.where(gaussian, x, target)
+    return {"x": torch.where(clean, x, target), "y": torch.where(clean, x, y)}
+
+
+def evaluate(net: nn.Module, holdout: Crops) -> dict[str, float]:
+    """Mean PSNR on held-out photographs with fixed noise, in colour and gray, at levels 15, 25 and 50."""
     found: dict[str, list[float]] = {}
+    for i, colour in _centres(holdout):
+        for name, x in (("colour", colour), ("gray", _luma(colour))):
+            for level in (15, 25, 50):
+                n = torch.randn(x.shape, generator=generator(level, i))
+                found.setdefault(f"{name}{level}", []).append(_psnr(net, x + level / 255 * n, x, level / 255))
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def evaluate_real(net: nn.Module, holdout: Crops) -> dict[str, float]:
+    """Mean PSNR on held-out photographs through fixed cameras, of the noisy and of the denoised."""
+    noisy, denoised = [], []
+    for i, colour in _centres(holdout):
+        y, x = CameraPipeline().pair(colour, generator(0, i))
+        noisy.append(_psnr(nn.Identity(), y, x))
+        denoised.append(_psnr(net, y, x))
+    return {"noisy": sum(noisy) / len(noisy), "denoised": sum(denoised) / len(denoised)}
+
+
+@torch.inference_mode()
+def _psnr(net: nn.Module, y: Tensor, x: Tensor, *sigma: float) -> float:
     net.eval()
+    return float(-10 * (net(y, *sigma).clamp(0, 1) - x).square().mean().log10())
+
+
+def _centres(holdout: Crops, side: int = 256, most: int = 16) -> Iterator[tuple[int, Tensor]]:
+    """Centres of up to `most` photographs spread over the held-out ones, (1, 3, side, side)."""
     step = max(1, len(holdout.images) // most)
     for i, image in enumerate(holdout.images[::step]):
         top, left = ((n - min(n, side)) // 2 for n in image.shape[:2])
-        colour = torch.from_numpy(image[top : top + side, left : left + side]).permute(2, 0, 1)[None].float() / 255
-        gray = (colour * torch.from_numpy(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        for name, x in (("colour", colour), ("gray", gray)):
-            for level in (15, 25, 50):
-                n = torch.randn(x.shape, generator=generator(level, i))
-                error = net(x + level / 255 * n, level / 255).clamp(0, 1) - x
-                found.setdefault(f"{name}{level}", []).append(float(-10 * error.square().mean().log10()))
-    return {name: sum(values) / len(values) for name, values in found.items()}
+        yield i, torch.from_numpy(image[top : top + side, left : left + side]).permute(2, 0, 1)[None].float() / 255
+
+
+def _luma(x: Tensor) -> Tensor:
+    return (x * torch.from_numpy(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def _some(share: float, size: int, g: torch.Generator) -> Tensor:
+    """A random choice of that share of the samples, broadcastable to their pixels."""
+    return (torch.rand(size, generator=g) < share).view(-1, 1, 1, 1)
+
+
+def _command(slug: str, preset: str, overrides: Sequence[str]) -> str:
+    settings = [part for override in overrides for part in ("--set", override)]
+    return shlex.join(["unnoise", "train", slug, "--preset", preset, *settings])
 
 
 def photographs(options: DataOptions, root: Path | None) -> tuple[Crops, Crops]:
     """Training and held-out photographs; raises `MissingData` naming what is not there."""
+    stray = options.holdout.keys() - set(options.train)
+    if stray:
+        raise InputError(f"data.holdout names '{min(stray)}', which data.train does not: add it there or drop it")
     training: list[Any] = []
     held: list[Any] = []
     for name in options.train:
@@ -159,9 +256,6 @@ def photographs(options: DataOptions, root: Path | None) -> tuple[Crops, Crops]:
         kept = options.holdout.get(name, 0)
         training += images[: len(images) - kept]
         held += images[len(images) - kept :]
-    stray = options.holdout.keys() - set(options.train)
-    if stray:
-        raise InputError(f"data.holdout names '{min(stray)}', which data.train does not: add it there or drop it")
     return Crops(training), Crops(held)
 
 

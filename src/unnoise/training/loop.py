@@ -160,7 +160,8 @@ def _fabric(options: FitOptions) -> Fabric:
     """One process on the best device, or the processes that `torchrun` started."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     nodes = int(os.environ.get("WORLD_SIZE", "1")) // local
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # its advice is not for our users
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # which backend it took is no news to our users
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     strategy = "ddp" if local * nodes > 1 else "auto"
     fabric = Fabric(
@@ -184,7 +185,7 @@ def _adamw(net: nn.Module, options: FitOptions) -> torch.optim.AdamW:
         },
         {"params": [p for p in net.parameters() if p.requires_grad and p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=options.lr)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=options.lr, fused=True)
 
 
 def _share(batch: Batch, fabric: Fabric) -> Batch:

@@ -45,7 +45,7 @@ class FitOptions(Options):
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=1.0, gt=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
-    precision: Literal["bf16-mixed", "16-mixed", "32-true"] = "bf16-mixed"
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     seed: int = Field(default=0, ge=0)
     log_every: int = Field(default=100, gt=0)
     evaluate_every: int = Field(default=2000, gt=0)

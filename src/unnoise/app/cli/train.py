@@ -12,6 +12,7 @@ from unnoise.errors import unknown
 
 TRAINERS = {
     "photo": "unnoise.restore.photo_training:train",
+    "photo-real": "unnoise.restore.photo_training:train_real",
 }
 """What can be trained -> "module:function", imported when asked for."""
 

@@ -25,7 +25,7 @@ lint: .venv/dev.stamp
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format -q --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 docs: .venv/docs.stamp
 	$(BIN)/mkdocs build --strict --quiet

@@ -106,9 +106,9 @@ def _work(denoise: Callable[[Picture], Any], quick: bool) -> Work:
 
 def ours(method: str, quick: bool) -> Work:
     """What a user of the library gets, through the door."""
-    import unnoise
+    from unnoise.restore.door import denoise
 
-    return _work(lambda y: unnoise.denoise(y, method=method, sigma=SIGMA), quick)
+    return _work(lambda y: denoise(y, method=method, sigma=SIGMA), quick)
 
 
 def skimage_nlm(quick: bool) -> Work:

@@ -8,6 +8,7 @@ from pathlib import Path
 from unnoise.benchmarks.harness import BenchReport
 
 OURS, PEER = "#c2410c", "#475569"
+HEIGHT, LETTER = 18.0, 8.4  # of a label, in pixels
 
 
 def quality_time(report: BenchReport, score: str, label: str, path: str | Path) -> Path:
@@ -29,6 +30,8 @@ def quality_time(report: BenchReport, score: str, label: str, path: str | Path) 
             xerr=[[middle - low], [high - middle]],
             color=OURS if r.ours else PEER,
             marker="o" if r.ours else "s",
+            markersize=6 if r.ours else 8,  # where both meet, the smaller one lies on top
+            zorder=3 if r.ours else 2,
             capsize=3,
         )
     axes.set_xscale("log")
@@ -42,16 +45,19 @@ def quality_time(report: BenchReport, score: str, label: str, path: str | Path) 
     axes.spines[["top", "right"]].set_visible(False)
     figure.draw_without_rendering()  # fixes the axes, so that labels can be laid out in their pixels
     dots = [tuple(axes.transData.transform((r.seconds[0], r.scores[score]))) for r in shown]
-    for r, dot, lift in zip(shown, dots, _lifts([r.name for r in shown], dots), strict=True):
+    for r, dot, place in zip(shown, dots, _places([r.name for r in shown], dots, axes.bbox.x0), strict=True):
+        far = abs(place[1] - dot[1]) > 3 * HEIGHT / 2
         axes.annotate(
             r.name,
             dot,
             xycoords="figure pixels",
-            xytext=(0, lift),
-            textcoords="offset pixels",
+            xytext=place,
+            textcoords="figure pixels",
             ha="center",
+            va="center",
             fontsize=9,
             color=OURS if r.ours else PEER,
+            arrowprops={"arrowstyle": "-", "color": "#94a3b8", "linewidth": 0.6} if far else None,
         )
     kinds = [("unnoise", OURS, "o"), ("other libraries", PEER, "s")]
     axes.legend(
@@ -66,17 +72,24 @@ def quality_time(report: BenchReport, score: str, label: str, path: str | Path) 
     return path
 
 
-def _lifts(names: Sequence[str], dots: Sequence[tuple[float, float]]) -> list[float]:
-    """How far above its dot each centred label stands, in pixels, so that no two overlap."""
-    height, letter = 19.0, 8.6
-    placed: list[tuple[float, float, float]] = [(x, y, 14.0) for x, y in dots]
-    lifts = {}
-    for i in sorted(range(len(dots)), key=lambda i: dots[i][1]):
-        (x, y), width, lift = dots[i], letter * len(names[i]), 10.0
-        while any(
-            abs(x - u) < (width + w) / 2 and abs(y + lift - v) < height for u, v, w in placed if (u, v) != (x, y)
-        ):
-            lift += 4.0
-        placed.append((x, y + lift, width))
-        lifts[i] = lift
-    return [lifts[i] for i in range(len(dots))]
+def _places(names: Sequence[str], dots: Sequence[tuple[float, float]], left: float) -> list[tuple[float, float]]:
+    """Centre of each label in pixels: beside, above or below its dot, as near as overlaps nothing, right of `left`."""
+    taken = [(x, y, HEIGHT) for x, y in dots]
+    places = []
+    for name, (x, y) in zip(names, dots, strict=True):
+        width = LETTER * len(name)
+        beside = width / 2 + 16
+        tries = [(beside, 0.0), (-beside, 0.0)]
+        tries += [
+            (dx, sign * HEIGHT * n / 2) for n in range(2, 16) for sign in (1, -1) for dx in (0.0, beside, -beside)
+        ]
+        free = (
+            (x + dx, y + dy)
+            for dx, dy in tries
+            if x + dx - width / 2 > left
+            and all(abs(x + dx - u) > (width + w) / 2 or abs(y + dy - v) > HEIGHT for u, v, w in taken)
+        )
+        place = next(free, (x + beside, y))
+        taken.append((*place, width))
+        places.append(place)
+    return places

@@ -1,0 +1,62 @@
+"""An entry of the table of restoration methods: what it is for, and where it is built."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from unnoise.errors import InputError, MissingExtra, unknown
+
+if TYPE_CHECKING:
+    from unnoise.denoiser import Denoiser
+
+
+@dataclass(frozen=True)
+class Method:
+    """A restoration method by name; nothing heavy is imported until `create` is called.
+
+    Attributes
+    ----------
+    name : as typed after `--method`.
+    summary : one line for lists.
+    build : "module:Class" of the `Denoiser`; its keyword arguments are the method's options.
+    kinds : kinds of data it takes.
+    noise : the noise it is for.
+    needs_sigma : whether it must be told the noise level (when not given, it is estimated first).
+    source : the paper, and the library that does the work.
+    extra : name of the optional dependency it needs.
+    """
+
+    name: str
+    summary: str
+    build: str
+    noise: str
+    source: str
+    kinds: tuple[str, ...] = ("photo",)
+    needs_sigma: bool = True
+    extra: str | None = None
+
+    def create(self, **options: Any) -> Denoiser:
+        """The denoiser, built with `options`.
+
+        Raises
+        ------
+        InputError : an option it does not have (the nearest one is suggested), or a value it cannot use.
+        MissingExtra : its optional library is not installed.
+        """
+        module, _, name = self.build.partition(":")
+        try:
+            builder = getattr(import_module(module), name)
+        except ImportError as error:
+            if self.extra is None:
+                raise
+            raise MissingExtra(self.extra) from error
+        known = list(inspect.signature(builder).parameters)
+        for option in options:
+            if option not in known:
+                if known:
+                    raise unknown(f"option of method {self.name}", option, known)
+                raise InputError(f"method {self.name} has no options: leave {option} out")
+        return builder(**options)

@@ -147,6 +147,20 @@ def test_smoke_training_of_the_blind_one(tmp_path):
     assert 2 * sum(p.numel() for p in net.parameters()) < 6e6
 
 
+def test_training_can_begin_with_weights_or_with_a_checkpoint(tmp_path):
+    first = train("smoke", ["fit.steps=2"], None, tmp_path / "first")
+    # a learning rate too small to move anything shows what a run began with
+    still = ["fit.lr=1e-12", "fit.steps=3"]
+    again = load(train("smoke", still, None, tmp_path / "weights", resume=first))
+    for name, value in load(first).state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=1e-6)
+    assert again.card.training["steps"] == 3
+    checkpoint = tmp_path / "first/checkpoint.safetensors"
+    assert load(train("smoke", still, None, tmp_path / "checkpoint", resume=checkpoint)).card.training["steps"] == 3
+    with pytest.raises(InputError, match="another network"):
+        train("smoke", ["net.widths=[16, 16]"], None, tmp_path / "other", resume=first)
+
+
 def test_missing_data_is_named(tmp_path):
     with pytest.raises(MissingData, match="UNNOISE_DATA"):
         train("laptop", out=tmp_path)

@@ -17,10 +17,11 @@ from unnoise.errors import InputError, MissingData
 from unnoise.noise.camera import CameraPipeline
 from unnoise.noise.seeds import generator
 from unnoise.restore.photo import Photo
+from unnoise.training.checkpoint import is_checkpoint
 from unnoise.training.loop import Batch, Progress, fit
 from unnoise.training.options import FitOptions, Options
 from unnoise.training.presets import load_preset
-from unnoise.zoo.files import save
+from unnoise.zoo.files import load, save
 
 OWN = "scikit-image/"  # prefix of pictures that come with that library
 Told = Callable[[Progress], None] | None
@@ -140,6 +141,9 @@ def _train(
     torch.manual_seed(p.fit.seed)
     config = p.net.model_dump(mode="json") | {"blind": slug == "photo-real"}
     denoiser = Photo(**config)
+    if isinstance(resume, Path) and not is_checkpoint(resume):
+        _start_from(denoiser, resume)
+        resume = False
 
     def batch_at(k: int) -> Batch:
         x = training.batch(k, p.fit.batch, p.data.crop, p.fit.seed, p.data.downscale)
@@ -166,6 +170,14 @@ def _train(
         data_licence=p.data.licence,
     )
     return save(out / f"{slug}.safetensors", denoiser, arch="photo", config=config)
+
+
+def _start_from(denoiser: Photo, weights: Path) -> None:
+    """Begin with trained weights instead of random ones."""
+    trained = load(weights).state_dict()
+    if {k: v.shape for k, v in trained.items()} != {k: v.shape for k, v in denoiser.state_dict().items()}:
+        raise InputError(f"the weights {weights} are of another network than the preset's: give its widths and blocks")
+    denoiser.load_state_dict(trained)
 
 
 def noisy_batch(x: Tensor, options: NoiseOptions, g: torch.Generator) -> Batch:

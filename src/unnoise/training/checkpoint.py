@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -49,6 +50,15 @@ def read_state(path: Path) -> dict[str, Any]:
     return _open(path)[0]
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a training checkpoint and not, say, a weight file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "state" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def load_checkpoint(path: Path, net: nn.Module, ema: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
     """Put a checkpoint back into the three objects it came from and return its header.
 
@@ -64,8 +74,12 @@ def load_checkpoint(path: Path, net: nn.Module, ema: nn.Module, optimizer: Optim
             f"checkpoint {path} is of another network ({detail}): use the preset it was made with"
         ) from None
     slots: dict[int, dict[str, Tensor]] = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for name, value in _under("optimizer.", tensors).items():
         index, slot = name.split(".", 1)
+        if value.ndim:
+            # the fused optimiser walks weights and moments in memory order, so their layouts must agree
+            value = torch.empty_like(parameters[int(index)], dtype=value.dtype).copy_(value)
         slots.setdefault(int(index), {})[slot] = value
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     return state

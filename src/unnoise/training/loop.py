@@ -84,7 +84,7 @@ def fit(
     KeyboardInterrupt : Ctrl-C or SIGTERM, after the checkpoint has been written.
     """
     checkpoint = out / CHECKPOINT
-    if checkpoint.exists() and resume is False:
+    if checkpoint.exists() and resume is not True:
         raise InputError(f"{checkpoint} is there from an earlier run: pass --resume, or another folder as --out")
     fabric = _fabric(options)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it

@@ -28,7 +28,10 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     start: Annotated[
-        Path | None, typer.Option("--from", help="Go on from this checkpoint, writing to a fresh --out.")
+        Path | None,
+        typer.Option(
+            "--from", help="Begin with this checkpoint (its step included) or these weights (a file or a name)."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the run; runs/SLUG if not given.")] = None,
 ) -> None:
@@ -49,7 +52,7 @@ def train(
     trainer = getattr(importlib.import_module(module), name)
     try:
         with bar(console) as progress:
-            weights = trainer(preset, setting or (), data, folder, start or resume, progress)
+            weights = trainer(preset, setting or (), data, folder, resume or start or False, progress)
     except KeyboardInterrupt as stop:
         if stop.args:
             console.print(f"{stop.args[0]}; to go on, give the same command with --resume", highlight=False)

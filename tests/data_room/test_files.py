@@ -76,6 +76,13 @@ def test_a_symbolic_link_is_followed(tmp_path):
     assert (tmp_path / "link.png").is_symlink() and (tmp_path / "real.png").read_text() == "new"
 
 
+def test_a_link_to_itself_is_replaced(tmp_path):
+    (tmp_path / "a.png").symlink_to("a.png")
+    with replacing(tmp_path / "a.png", overwrite=True) as temporary:
+        temporary.write_text("x")
+    assert (tmp_path / "a.png").read_text() == "x"
+
+
 def test_what_cannot_be_written_says_why(tmp_path):
     (tmp_path / "file").write_text("x")
     os.mkfifo(tmp_path / "pipe.png")

@@ -89,3 +89,12 @@ def test_results_never_meet_their_inputs_nor_each_other(folder):
         output_paths([a, c], "out")
     with pytest.raises(InputError, match=r"a10.png is a file but there are several inputs: name a folder"):
         output_paths([a, b], "a10.png")
+
+
+def test_a_folder_that_may_not_be_read(folder, monkeypatch):
+    def closed(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(InputError, match=r"sub cannot be read \(Permission denied\): check its permissions"):
+        expand_inputs(["sub"])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unnoise.data.photo import read_photo, write_photo
+from unnoise.data.photo import Photo, read_photo, write_photo
 from unnoise.errors import InputError
 
 
@@ -142,3 +142,22 @@ def test_npy_that_could_run_code(tmp_path, monkeypatch):
 def test_arrays_that_are_no_photo(tmp_path, array, said):
     np.save(tmp_path / "a.npy", array)
     refused(tmp_path / "a.npy", said)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "alpha", "said"),
+    [
+        (np.zeros((4, 5, 2), np.uint8), None, r"make them \(H, W\) or \(H, W, 3\)"),
+        (np.zeros((4, 5, 1), np.uint8), None, "are no photo"),
+        (np.zeros((4, 5), np.uint8), np.zeros((4, 4), np.uint8), "alpha of shape"),
+        (np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.uint16), "of the same type"),
+    ],
+)
+def test_pixels_and_alpha_have_to_fit(pixels, alpha, said):
+    with pytest.raises(InputError, match=said):
+        Photo(pixels, alpha)
+
+
+def test_types_that_no_format_holds(tmp_path):
+    with pytest.raises(InputError, match="no format holds int32 pixels: convert them to uint8, uint16 or float32"):
+        write_photo(tmp_path / "a.tif", Photo(np.zeros((4, 5), np.int32)))

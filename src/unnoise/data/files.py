@@ -40,7 +40,7 @@ def replacing(dst: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """
     shown = Path(dst)
     try:
-        target = shown.resolve()
+        target = Path(os.path.realpath(shown))  # unlike Path.resolve, no error on a link to itself
         _check_target(shown, target, overwrite)
         temporary = _create(target)
     except UnnoiseError:

@@ -35,7 +35,7 @@ MAGIC: dict[bytes, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """The pixels of a picture file and all that came with them.
+    """The pixels of a picture file and all that came with them; `InputError` where shapes or types do not fit.
 
     Attributes
     ----------
@@ -67,6 +67,16 @@ class Photo:
     jpeg_tables: tuple[tuple[int, ...], ...] = ()
     extras: tuple[tuple[bytes, bytes], ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = self.pixels.shape
+        if len(shape) != 2 and (len(shape) != 3 or shape[2] != 3):
+            raise InputError(f"pixels of shape {shape} are no photo: make them (H, W) or (H, W, 3)")
+        if self.alpha is not None and (self.alpha.shape != shape[:2] or self.alpha.dtype != self.pixels.dtype):
+            raise InputError(
+                f"alpha of shape {self.alpha.shape} and type {self.alpha.dtype} does not fit pixels of shape {shape} "
+                f"and type {self.pixels.dtype}: make it (H, W) of the same type"
+            )
 
     @property
     def channels(self) -> int:
@@ -103,7 +113,7 @@ def format_of(path: Path) -> str:
     name = EXTENSIONS.get(path.suffix.lower())
     if name is None:
         what = f"the extension '{path.suffix}' is not that of a photo" if path.suffix else "it has no extension"
-        raise InputError(f"{path}: {what}; known ones are {', '.join(EXTENSIONS)}")
+        raise InputError(f"{path}: {what}: convert it to one of {', '.join(EXTENSIONS)}")
     return name
 
 

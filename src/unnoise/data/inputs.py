@@ -28,7 +28,11 @@ def expand_inputs(patterns: Iterable[str | Path], extensions: Iterable[str] = tu
     wanted = {extension.lower() for extension in extensions}
     found: dict[Path, Path] = {}  # real path -> as the user wrote it
     for pattern in patterns:
-        for path in _expand(Path(pattern).expanduser(), wanted):
+        try:
+            paths = _expand(Path(pattern).expanduser(), wanted)
+        except OSError as error:  # InputError is a ValueError
+            raise InputError(f"{pattern} cannot be read ({error.strerror}): check its permissions") from error
+        for path in paths:
             found.setdefault(path.resolve(), path)
     if not found:
         raise InputError("no input files: name a picture, a folder or a glob such as 'photos/*.jpg'")

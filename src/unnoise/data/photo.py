@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from unnoise.data.files import replacing
@@ -56,7 +57,7 @@ def read_photo(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Ph
     if content == named:
         return photo
     note = f"the extension says {label(named)}, the content is {label(content)}"
-    return Photo(**{**vars(photo), "notes": (*photo.notes, note)})
+    return replace(photo, notes=(*photo.notes, note))
 
 
 def write_photo(dst: str | os.PathLike[str], photo: Photo, overwrite: bool = False) -> None:

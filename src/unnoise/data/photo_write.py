@@ -72,7 +72,7 @@ def write_webp(path: Path, photo: Photo) -> None:
         buffer,
         "WEBP",
         lossless=photo.lossless,
-        quality=80 if photo.lossless else 95,  # of a lossless file: the effort
+        quality=20 if photo.lossless else 95,  # of a lossless file: the effort, which past 20 gains half a percent
         alpha_quality=100,
         exact=True,  # colours under transparent pixels stay
         icc_profile=_fitting_icc(photo.icc, 3),
@@ -142,6 +142,8 @@ def writer_for(path: Path, name: str, photo: Photo) -> Writer:
         able = [FORMATS[other][0] for other in FORMATS if (other, *cell) in WRITERS]
         if photo.premultiplied and photo.alpha is not None:
             able = [".tif"]
+        if not able:
+            raise InputError(f"{path}: no format holds {cell[0]} pixels: convert them to uint8, uint16 or float32")
         kind = f"{cell[0]} {photo.layout.replace('+', ' with ')}"
         raise InputError(f"{path}: {label(name)} cannot hold {kind} pixels: write {' or '.join(able)} instead")
     longest = max(photo.pixels.shape[:2])

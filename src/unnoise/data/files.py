@@ -63,6 +63,28 @@ def replacing(dst: str | Path, overwrite: bool = False) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_whole(path: str | Path, data: bytes) -> Path:
+    """Replace the file `path` with `data`, whole or not at all; missing folders are made.
+
+    Raises
+    ------
+    OutputError : it cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {path.parent} ({error.strerror}): choose another") from error
+    with replacing(path, overwrite=True) as temporary:
+        temporary.write_bytes(data)
+    return path
+
+
+def refuse_existing(dst: str | Path, overwrite: bool) -> None:
+    """Raise `OutputError` now for a target that `replacing` would refuse after long work."""
+    _check_target(Path(dst), Path(dst).resolve(), overwrite)
+
+
 def _check_target(shown: Path, target: Path, overwrite: bool) -> None:
     if not target.exists():
         return

@@ -12,6 +12,7 @@ from unnoise.data.formats import EXTENSIONS
 from unnoise.errors import InputError
 
 SUFFIX = ".denoised"
+OURS = (SUFFIX, ".report", ".noise", ".compare")  # what our commands put before the extension
 
 
 def expand_inputs(patterns: Iterable[str | Path], extensions: Iterable[str] = tuple(EXTENSIONS)) -> list[Path]:
@@ -125,4 +126,4 @@ def _expand(path: Path, wanted: set[str]) -> list[Path]:
 
 def _ours(path: Path) -> bool:
     """Hidden files (unfinished writes among them) and results of an earlier run."""
-    return path.name.startswith(".") or path.stem.endswith(SUFFIX)
+    return path.name.startswith(".") or path.stem.endswith(OURS)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unnoise.data.files import replacing
+from unnoise.data.files import write_whole
 
 
 def write_json(path: str | Path, values: Mapping[str, Any]) -> Path:
@@ -20,12 +20,8 @@ def write_json(path: str | Path, values: Mapping[str, Any]) -> Path:
     >>> write_json(Path(tempfile.mkdtemp()) / "runs" / "a.json", {"psnr": math.inf}).read_text()
     '{\\n "psnr": "inf"\\n}\\n'
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_finite(values), indent=1, allow_nan=False)
-    with replacing(path, overwrite=True) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-    return path
+    return write_whole(path, f"{text}\n".encode())
 
 
 def _finite(value: Any) -> Any:

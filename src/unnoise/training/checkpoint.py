@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +12,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from unnoise.errors import InputError, OutputError
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` with `data` so that a crash at any moment leaves the old file or the new one, whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from None
+from unnoise.data.files import write_whole
+from unnoise.errors import InputError
 
 
 def save_checkpoint(path: Path, net: nn.Module, ema: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:
@@ -42,7 +23,7 @@ def save_checkpoint(path: Path, net: nn.Module, ema: nn.Module, optimizer: Optim
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_atomically(path, save(plain, metadata={"state": json.dumps(state)}))
+    write_whole(path, save(plain, metadata={"state": json.dumps(state)}))
 
 
 def read_state(path: Path) -> dict[str, Any]:

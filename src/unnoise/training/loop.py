@@ -21,8 +21,9 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from unnoise.data.files import write_whole
 from unnoise.errors import InputError, UnnoiseError
-from unnoise.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from unnoise.training.checkpoint import load_checkpoint, save_checkpoint
 from unnoise.training.options import FitOptions, ema_decay, learning_rate
 
 Batch = dict[str, Tensor]
@@ -253,4 +254,4 @@ class _Log:
         writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        write_atomically(self.path, text.getvalue().encode())
+        write_whole(self.path, text.getvalue().encode())

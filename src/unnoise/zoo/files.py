@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
+from unnoise.data.files import write_whole
 from unnoise.denoiser.base import Card, Denoiser
-from unnoise.errors import InputError, OutputError, unknown
+from unnoise.errors import InputError, unknown
 from unnoise.zoo.header import FORMAT_VERSION, find, read_header
 
 ARCHITECTURES = {
@@ -53,16 +53,7 @@ def save(path: str | Path, denoiser: Denoiser, *, arch: str, config: dict[str, A
         tensors[name] = stored.contiguous()
     values = {"arch": arch, "config": config, "card": denoiser.card.to_dict(), "format_version": FORMAT_VERSION}
     data = to_bytes(tensors, metadata={key: json.dumps(value) for key, value in values.items()})
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
-    return path
+    return write_whole(path, data)
 
 
 def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> Denoiser:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from unnoise.app.cli.denoise import in_counts
 from unnoise.data.inputs import expand_inputs, output_paths
 from unnoise.errors import InputError
 
@@ -42,7 +43,7 @@ def compare(
     from unnoise.data.files import refuse_existing, replacing
     from unnoise.data.photo import read_photo
     from unnoise.restore import METHODS
-    from unnoise.restore.door import level_in_counts, restore
+    from unnoise.restore.door import restore
 
     refuse_existing(sheet, overwrite)
     y = _middle(read_photo(paths[0], max_pixels).pixels, size)
@@ -50,25 +51,24 @@ def compare(
     pictures, table = [("input", y)], _table(x is not None)
     table.add_row("input", "", "", *_scores(y, x))
     names = [name for name, method in METHODS.items() if "photo" in method.kinds]
+    level = in_counts(sigma, y)
     with watch(errors, len(names) + 1) as start:
-        chosen = restore(y, sigma=level_in_counts(sigma, y.dtype), progress=start("auto"))
-        for name in names:
-            done = restore(
-                y, method=name, sigma=level_in_counts(sigma, y.dtype), profile=chosen.profile, progress=start(name)
-            )
-            mark = " (auto)" if name == chosen.method else ""
-            pictures.append((name + mark, done.image))
-            megapixels = y.shape[0] * y.shape[1] / 1e6
+        # each method finds the level by itself, as it would for `unnoise denoise --method`
+        chosen = restore(y, sigma=level, progress=start("auto"))
+        for label, done in [
+            ("auto", chosen),
+            *((name, restore(y, name, sigma=level, progress=start(name))) for name in names),
+        ]:
+            pictures.append((label, done.image))
+            seconds = done.seconds * 1e6 / (y.shape[0] * y.shape[1])
+            style = "bold" if label == "auto" else None
             table.add_row(
-                name + mark,
-                f"{done.seconds / megapixels:.2f}",
-                f"{_removed(y, done.image):.2f}",
-                *_scores(done.image, x),
-                style="bold" if mark else None,
+                label, f"{seconds:.2f}", f"{_removed(y, done.image):.2f}", *_scores(done.image, x), style=style
             )
+    reason = f"{paths[0].name}: auto takes {chosen.choice.method}, {chosen.choice.reason}"
     with replacing(sheet, overwrite) as temporary:
-        contact_sheet(pictures, f"{paths[0].name}: {chosen.reason}").save(temporary)
-    console.print(f"{paths[0]}: {chosen.reason}", markup=False)
+        contact_sheet(pictures, reason).save(temporary)
+    console.print(reason, markup=False)
     console.print(table)
     console.print(f"see {sheet}", markup=False)
 

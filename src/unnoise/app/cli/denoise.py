@@ -12,6 +12,8 @@ from unnoise.data.inputs import expand_inputs, output_paths
 from unnoise.errors import InputError, UnnoiseError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from unnoise.restore.door import Restored
 
 INPUTS = Annotated[list[str], typer.Argument(metavar="IN...", help="Pictures, globs or folders.")]
@@ -52,7 +54,9 @@ def denoise(
         make_folder(Path(out).expanduser())
 
     from unnoise.app.cli.progress import watch
-    from unnoise.restore.door import denoise_file
+    from unnoise.data.files import refuse_existing
+    from unnoise.data.photo import read_photo, write_photo
+    from unnoise.restore.door import restore
 
     many, failed = len(sources) > 1, 0
     with watch(errors, len(sources)) as start:
@@ -62,24 +66,26 @@ def denoise(
                 console.print(f"{target} is there already: kept", markup=False)
                 continue
             try:
-                done = denoise_file(
-                    source,
-                    target,
-                    method=method,
+                refuse_existing(target, overwrite)  # before the work, not after it
+                photo = read_photo(source, max_pixels)
+                done = restore(
+                    photo.pixels,
+                    method,
                     kind=kind,
-                    sigma=sigma,
+                    sigma=in_counts(sigma, photo.pixels),
                     strength=strength,
                     tile=tile,
                     device=device,
                     calibrate=calibrate,
-                    max_pixels=max_pixels,
-                    overwrite=overwrite,
                     progress=progress,
                     **parsed,
                 )
+                write_photo(target, photo.with_pixels(done.image), overwrite)
                 console.print(f"{source} -> {target}\n  {summary(done)}", markup=False)
+                for note in photo.notes:
+                    console.print(f"  note: {note}", markup=False)
                 if report:
-                    console.print(f"  see {write_report(source, target, done, max_pixels)}", markup=False)
+                    console.print(f"  see {write_report(source.name, photo.pixels, target, done)}", markup=False)
             except UnnoiseError as error:
                 if not many:
                     raise
@@ -124,26 +130,38 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"the folder {folder} cannot be made ({error.strerror}): choose another with -o") from error
 
 
+def in_counts(sigma: float | None, image: NDArray[Any]) -> float | None:
+    """The command line's noise level, 0-255, in the counts of a picture."""
+    from unnoise.data.values import full_scale
+
+    return None if sigma is None else sigma * full_scale(image.dtype) / 255
+
+
 def summary(done: Restored) -> str:
     """Noise, method, reason and speed in one line."""
-    pixels = done.image.shape[0] * done.image.shape[1]
-    rate = pixels / 1e6 / done.seconds if done.seconds else 0
-    notes = "".join(f"; {note}" for note in done.notes)
-    return f"{done.reason}; {pixels / 1e6:.2f} Mpx in {done.seconds:.2f} s ({rate:.2f} Mpx/s){notes}"
+    megapixels = done.image.shape[0] * done.image.shape[1] / 1e6
+    speed = f"{megapixels:.2f} Mpx in {done.seconds:.2f} s ({megapixels / max(done.seconds, 1e-9):.2f} Mpx/s)"
+    return f"{done.choice.method}: {done.choice.reason}; {speed}"
 
 
-def write_report(source: Path, target: Path, done: Restored, max_pixels: int) -> Path:
+def write_report(name: str, before: NDArray[Any], target: Path, done: Restored) -> Path:
     """NAME.report.png and NAME.report.json beside the result; always replaced, as they belong to it."""
     import json
 
     from unnoise.app.figures import before_after
     from unnoise.data.files import replacing
-    from unnoise.data.photo import read_photo
 
+    facts = {
+        "source": name,
+        "method": done.choice.method,
+        "reason": done.choice.reason,
+        "options": {key: str(value) for key, value in done.choice.options.items()},
+        "seconds": round(done.seconds, 3),
+        "profile": done.profile.to_dict() if done.profile else None,
+    }
     picture = target.with_name(f"{target.stem}.report.png")
-    before = read_photo(source, max_pixels).pixels
     with replacing(picture, overwrite=True) as temporary:
-        before_after(before, done.image, f"{source.name}: {summary(done)}").save(temporary)
+        before_after(before, done.image, f"{name}: {summary(done)}").save(temporary)
     with replacing(picture.with_suffix(".json"), overwrite=True) as temporary:
-        temporary.write_text(json.dumps(done.to_dict(), indent=2) + "\n")
+        temporary.write_text(json.dumps(facts, indent=2) + "\n")
     return picture

@@ -32,25 +32,26 @@ def noise(
     plots = [p.with_suffix(".png") for p in output_paths(sources, out, overwrite, suffix=".noise")]
 
     from unnoise.app.cli.denoise import make_folder
-    from unnoise.data.files import replacing
+    from unnoise.data.files import refuse_existing, replacing
     from unnoise.data.photo import read_photo
-    from unnoise.noise.profile import analyse
-    from unnoise.restore.door import as_batch
+    from unnoise.restore.auto import look
+    from unnoise.restore.pixels import pixels_of
 
     if plot and out is not None and (len(sources) > 1 or out.endswith(("/", "\\"))):
         make_folder(Path(out).expanduser())
     failed = 0
     for source, target in zip(sources, plots, strict=True):
         try:
-            y = as_batch(read_photo(source, max_pixels).pixels)
-            profile = analyse(y)
+            pixels = pixels_of(read_photo(source, max_pixels).pixels)
+            profile = look(pixels)
             console.print(f"{source}: {profile.describe()}", markup=False)
             console.print(_table(profile))
             if plot:
                 from unnoise.app.noise_plot import noise_plot
 
+                refuse_existing(target, overwrite)
                 with replacing(target, overwrite) as temporary:
-                    noise_plot(y, profile, source.name, temporary)
+                    noise_plot(pixels.unit(), profile, source.name, temporary)
                 console.print(f"  see {target}", markup=False)
         except UnnoiseError as error:
             if len(sources) == 1:
@@ -60,3 +61,24 @@ def noise(
     if failed:
         errors.print(f"unnoise: {failed} of {len(sources)} files failed")
         raise typer.Exit(1)
+
+
+def _table(profile: NoiseProfile) -> Table:
+    """What was measured, in levels of 255 where that is a level."""
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    levels = [f"{255 * s:.2f}" for s in profile.sigma]
+    table.add_row("level of 255", "  ".join(levels) + ("  (R, G, B)" if len(levels) == 3 else ""))
+    table.add_row("in the flattest places", "  ".join(f"{255 * s:.2f}" for s in profile.floor))
+    table.add_row(
+        "against brightness",
+        f"variance = gain * value + read**2, gain {profile.gain:.2e}, read {255 * profile.read:.2f}/255 (descriptive)",
+    )
+    table.add_row("correlation, 1 2 3 4 px", "rows " + _lags(profile.correlation_x))
+    table.add_row("", "columns " + _lags(profile.correlation_y))
+    table.add_row("impulses", f"{profile.impulse_share:.3%} of the values")
+    table.add_row("JPEG grid", f"strength {profile.jpeg:.2f}, blocks start at {profile.jpeg_phase}")
+    return table
+
+
+def _lags(values: tuple[float, ...]) -> str:
+    return " ".join(f"{v:.2f}" for v in values)

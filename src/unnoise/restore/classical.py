@@ -84,7 +84,7 @@ class TotalVariation(Classical):
     Source: Chambolle 2004; `skimage.restoration.denoise_tv_chambolle`.
     """
 
-    def __init__(self, weight: float = 0.5, colour: float = 1.0, iterations: int = 30) -> None:
+    def __init__(self, weight: float = 0.65, colour: float = 1.6, iterations: int = 30) -> None:
         super().__init__()
         check("weight", weight, 1e-3)
         check("colour", colour, 1e-3)
@@ -119,18 +119,20 @@ class Wavelet(Classical):
     ----------
     wavelet : name in PyWavelets.
     shifts : number of diagonal shifts averaged; 1 for none.
+    scale : noise level assumed relative to sigma.
 
     Source: Chang, Yu and Vetterli 2000; Coifman and Donoho 1995; `skimage.restoration.denoise_wavelet`.
     """
 
-    def __init__(self, wavelet: str = "db1", shifts: int = 4) -> None:
+    def __init__(self, wavelet: str = "db1", shifts: int = 4, scale: float = 1.0) -> None:
         super().__init__()
         import pywt
 
         if wavelet not in pywt.wavelist(kind="discrete"):
             raise InputError(f"unknown wavelet '{wavelet}': use one of pywt.wavelist(), for instance db2 or sym4")
         check("shifts", shifts, 1, whole=True)
-        self.wavelet, self.shifts = wavelet, shifts
+        check("scale", scale, 1e-3)
+        self.wavelet, self.shifts, self.scale = wavelet, shifts, scale
         self.card = Card(sigma_range=_ANY, value_range=None)
 
     def picture(self, y: Array, sigma: Array) -> Array:
@@ -144,7 +146,7 @@ class Wavelet(Classical):
         def shifted(k: int) -> Array:
             clean = denoise_wavelet(
                 np.roll(y, (k, k), (0, 1)),
-                sigma=[float(s) for s in sigma],
+                sigma=[self.scale * float(s) for s in sigma],
                 wavelet=self.wavelet,
                 convert2ycbcr=colour,
                 channel_axis=-1,
@@ -165,7 +167,7 @@ class Bilateral(Classical):
     Source: Tomasi and Manduchi 1998; `cv2.bilateralFilter`. Other than RGB is filtered channel by channel.
     """
 
-    def __init__(self, spatial: float = 2.0, colour: float = 4.0) -> None:
+    def __init__(self, spatial: float = 1.5, colour: float = 3.0) -> None:
         super().__init__()
         check("spatial", spatial, 0.1)
         check("colour", colour, 1e-3)
@@ -206,7 +208,7 @@ class Median(Classical):
         if size not in (3, 5):
             raise InputError(f"size of the median window must be 3 or 5, got {size}")
         self.selective, self.size = selective, size
-        self.card = Card(value_range=None, reach=8 if selective else size // 2)
+        self.card = Card(value_range=None, reach=4 if selective else size // 2)
 
     def picture(self, y: Array, sigma: Array) -> Array:
         """One picture (H, W, C), channel by channel."""

@@ -48,7 +48,8 @@ class SlidingDCT(Denoiser):
     window : edge n of a window in pixels, at least 2.
     step : distance between windows in pixels; 2 is four times as fast and 0.2 to 0.3 dB worse.
     threshold : of the first stage, in noise standard deviations.
-    wiener : the noise level the second stage assumes, relative to the true one.
+    wiener : noise level the second stage assumes, relative to the first.
+    scale : noise level assumed relative to sigma.
     spectrum : standard deviation of the noise in each coefficient relative to sigma, (channels, n * n) after
         `decorrelate`, row by row; `None` for white noise. `restore.spectrum.noise_spectrum` estimates it.
 
@@ -68,12 +69,13 @@ class SlidingDCT(Denoiser):
         step: int = 1,
         threshold: float = 2.7,
         wiener: float = 0.9,
+        scale: float = 1.0,
         spectrum: Tensor | None = None,
     ) -> None:
         super().__init__()
         if window < 2 or not 1 <= step <= window:
             raise InputError(f"a DCT window of {window} with step {step} leaves gaps: use window >= 2, step <= window")
-        self.window, self.step, self.threshold, self.wiener = window, step, threshold, wiener
+        self.window, self.step, self.threshold, self.wiener, self.scale = window, step, threshold, wiener, scale
         self.spectrum = spectrum
         d = dct_matrix(window)
         self.basis = torch.kron(d, d)
@@ -98,7 +100,7 @@ class SlidingDCT(Denoiser):
         height, width = y.shape[1:]
         noisy = decorrelate(y[None])
         # variances add under the orthonormal change of channels
-        variance = s.square()[None].expand(1, y.shape[0], *s.shape[1:])
+        variance = (self.scale * s).square()[None].expand(1, y.shape[0], *s.shape[1:])
         if y.shape[0] == 3:
             variance = torch.einsum("ij,bjhw->bihw", dct_matrix(3).to(y).square(), variance)
         pad = (n - 1, n - 1 + (1 - width) % step, n - 1, n - 1 + (1 - height) % step)

@@ -1,0 +1,156 @@
+"""Which method, by the noise that was found, and why, in one sentence.
+
+Thresholds were set on BSDS500 training photographs, PolyU and W2S's training split, and clean pictures; how well they
+do elsewhere is measured in docs/choosing.md. In doubt a picture is left alone: texture taken for noise is lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from unnoise.denoiser import Denoiser, Stabilised
+from unnoise.denoiser.base import Sigma
+from unnoise.noise.anscombe import anscombe
+from unnoise.noise.models import PoissonGaussian
+from unnoise.restore import METHODS
+from unnoise.restore.invariant import calibrate
+from unnoise.restore.spectrum import Spectrum, crops, noise_spectrum
+
+if TYPE_CHECKING:
+    from unnoise.noise.profile import NoiseProfile
+
+WHITE = 3.3 / 255  # level from which noise is told from fine texture
+FINE = 0.28  # share of the finest structure in the coarsest from which what is there is independent between pixels
+FLAT = (1.9 / 255, 9 / 255)  # levels in which evenly spread structure of a colour picture is its camera's noise
+GROWTH = 1.85  # the fastest growth of the energy of windows that still counts as evenly spread
+COLOUR = 0.25  # share of colour in stronger camera noise; texture is mostly luminance
+IMPULSES = 0.003  # share of values that are impulses, where nothing else is wrong ...
+IMPULSES_IN_NOISE = 0.03  # ... and among noise, whose tails look like impulses
+CAMERA_SCALE = 1.2  # noise level assumed relative to that of the flattest windows, which have the least
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A method with everything it takes, and the reason.
+
+    Attributes
+    ----------
+    method : key of `METHODS`, or "none": leave the picture as it is.
+    reason : one sentence without a full stop.
+    options : for the method.
+    sigma : (1, C, 1, 1) or as given, for white at 1; `None` for methods that take none.
+    law : Poisson-Gaussian noise to be stabilised first.
+    impulses : whether the selective median goes first.
+    """
+
+    method: str
+    reason: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    sigma: Tensor | None = None
+    law: PoissonGaussian | None = None
+    impulses: bool = False
+
+
+def choose(profile: NoiseProfile, y: Tensor, sigma: Tensor | None = None) -> Choice:
+    """The best method for the noise in y.
+
+    Parameters
+    ----------
+    profile : of y, from `noise.analyse`.
+    y : (B, C, H, W), white at 1; a bounded part of its first picture is looked at.
+    sigma : noise level if it is known, shaped for `expand_sigma`; then the method that needs it is chosen.
+
+    Examples
+    --------
+    >>> from unnoise.noise.profile import analyse
+    >>> y = 0.5 + 0.1 * torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    >>> choose(analyse(y), y).reason
+    'noise of level 25.5/255, independent between pixels'
+    """
+    parts = crops(y)
+    if sigma is not None:
+        return Choice("dct", "noise of the level given", sigma=sigma)
+    spectrum = noise_spectrum(y)
+    if _has_impulses(profile, spectrum):
+        # a second look: what is left is measured on the parts after the median
+        median = METHODS["median"].create()
+        rest = _gaussian(noise_spectrum(torch.cat([median(part) for part in parts], -1)), profile, parts)
+        share = f"{profile.impulse_share:.1%} of the values are impulses"
+        if rest.method == "none":
+            return Choice("median", share)
+        return replace(rest, reason=f"{share}, and under them {rest.reason}", impulses=True)
+    return _gaussian(spectrum, profile, parts)
+
+
+def _has_impulses(profile: NoiseProfile, spectrum: Spectrum | None) -> bool:
+    quiet = spectrum is None or _level(spectrum.white) < WHITE
+    rising = profile.gain > 2 * profile.read**2
+    return profile.impulse_share > (IMPULSES if quiet else 1.0 if rising else IMPULSES_IN_NOISE)
+
+
+def _gaussian(s: Spectrum | None, profile: NoiseProfile, parts: list[Tensor]) -> Choice:
+    """For noise that is not made of impulses."""
+    if s is None:
+        return Choice("none", "too little to see of the picture's noise: left as it is")
+    colour = parts[0].shape[1] == 3
+    level = _level(s.white)
+    independent = s.fine > FINE * s.coarse
+    if independent and not colour and profile.gain > 8 * profile.read**2 and level > WHITE / 2:
+        return _poisson(profile, parts)
+    if independent and level > WHITE:
+        reason = f"noise of level {255 * level:.1f}/255, independent between pixels"
+        return Choice("dct", reason, sigma=s.white[None, :, None, None])
+    even = s.growth < GROWTH and s.flat > FLAT[0]
+    if colour and not independent and even and (s.flat < FLAT[1] or s.colour > COLOUR * s.luminance):
+        level = CAMERA_SCALE * _level(s.shape[:, 1:])
+        options = {"spectrum": s.shape * (CAMERA_SCALE / level)}
+        reason = f"camera noise of level {255 * level:.1f}/255, shared by neighbouring pixels"
+        return Choice("dct", reason, options, torch.full((1, 1, 1, 1), level))
+    return Choice("none", "no noise that can be told from texture: left as it is")
+
+
+def _poisson(profile: NoiseProfile, parts: list[Tensor]) -> Choice:
+    """Photon noise, independent between pixels, so the strength is tuned by self-supervision on the largest part.
+
+    A law read off one picture is too weak where black was clipped or the light has tails; the tuning makes up for it.
+    """
+    law = PoissonGaussian(profile.gain, profile.read)
+    z = anscombe(parts[len(parts) // 2], law.gain, law.read)
+    options = calibrate("dct", z, 1.0)
+    reason = f"photon noise (variance {law.gain:.3g} x value), stabilised first, strength tuned on the picture"
+    return Choice("dct", reason, options, law=law)
+
+
+def build(choice: Choice) -> Denoiser | None:
+    """The denoiser a choice stands for; `None` for none."""
+    if choice.method == "none":
+        return None
+    denoiser = METHODS[choice.method].create(**choice.options)
+    if choice.law is not None:
+        denoiser = Stabilised(denoiser, choice.law)
+    return Then(METHODS["median"].create(), denoiser) if choice.impulses else denoiser
+
+
+class Then(Denoiser):
+    """One denoiser after another; the level is for the second."""
+
+    def __init__(self, first: Denoiser, second: Denoiser) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+        a, b = first.card, second.card
+        reach = None if a.reach is None or b.reach is None else a.reach + b.reach
+        self.card = replace(b, reach=reach, stride=math.lcm(a.stride, b.stride))
+
+    def forward(self, y: Tensor, sigma: Sigma = None) -> Tensor:
+        """Clean estimate of y."""
+        return self.second(self.first(y), sigma)
+
+
+def _level(x: Tensor) -> float:
+    return float(x.square().mean().sqrt())

@@ -1,0 +1,303 @@
+"""The door: a picture in, the same kind of thing out, clean."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unnoise.data.photo import MAX_PIXELS, read_photo, write_photo
+from unnoise.denoiser import Denoiser, Tiled
+from unnoise.errors import InputError, OutputError, unknown
+from unnoise.noise.profile import analyse
+from unnoise.restore import METHODS
+from unnoise.restore.auto import Choice, build, choose
+from unnoise.restore.pixels import InCounts, Pixels, pixels_of
+
+if TYPE_CHECKING:
+    from unnoise.noise.profile import NoiseProfile
+
+KINDS = ("photo",)
+TILE = 512
+
+Progress = Callable[[int, int], None]
+Level = float | Sequence[float] | np.ndarray | Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A restored picture and how it came about.
+
+    Attributes
+    ----------
+    image : what came in, clean: an array or tensor of the same shape and type; `None` when it was written to a file.
+    choice : the method that was used and why.
+    profile : the noise that was found, with levels for white at 1; `None` where nothing had to be measured.
+    seconds : for measuring and denoising, without reading and writing files.
+    """
+
+    image: Any
+    choice: Choice
+    profile: NoiseProfile | None
+    seconds: float
+
+
+def denoise(
+    x: Any,
+    method: str = "auto",
+    *,
+    kind: str | None = None,
+    sigma: Level | None = None,
+    strength: float = 1.0,
+    tile: int | None = None,
+    device: str | torch.device | None = None,
+    calibrate: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Any:
+    """A clean version of x, of the same shape and type.
+
+    Parameters
+    ----------
+    x : NumPy array (H, W), (H, W, 3) or (H, W, 4) with alpha last; torch tensor (C, H, W) or (B, C, H, W); or
+        the path of a PNG, JPEG, TIFF, WebP or npy file. Integers (uint8, uint16) are counts; floats are in [0, 1].
+    method : a key of `METHODS`, or "auto": chosen by the noise that is found; a clean picture is left as it is.
+    kind : "photo", or `None` to infer it.
+    sigma : noise standard deviation in the units of x (counts for integers); one number, one a channel, or a map of
+        the picture's height and width. `None`: measured.
+    strength : 0 gives x bit for bit, 1 the full effect: `x + strength * (clean - x)`.
+    tile : edge in pixels of the tiles of local methods; bounds the memory, does not change the result.
+    device : where networks run, for instance "cuda"; `None`: where x is.
+    calibrate : tune the method's parameters on x itself, by self-supervision; for pixel-independent noise.
+    max_pixels : height times width above which a file is refused.
+    progress : called with the pixels done and in all.
+    options : of the method, for instance `patch_size=7` for "nlm".
+
+    Returns
+    -------
+    What x is: an array, or a tensor on x's device; for a path an array in the file's type (nothing is written).
+    Alpha is kept untouched. Floats are not clipped.
+
+    Raises
+    ------
+    InputError : in one sentence what is wrong with x or an argument, and the mend.
+
+    Examples
+    --------
+    >>> import numpy as np, skimage.data
+    >>> clean = skimage.data.astronaut()[:96, 160:256] / 255.0
+    >>> noisy = clean + 0.1 * np.random.default_rng(0).normal(size=clean.shape)
+    >>> x_hat = denoise(noisy, sigma=0.1)
+    >>> x_hat.shape, x_hat.dtype, bool(np.std(x_hat - clean) < 0.45 * np.std(noisy - clean))
+    ((96, 96, 3), dtype('float64'), True)
+    """
+    return restore(
+        x,
+        method,
+        kind=kind,
+        sigma=sigma,
+        strength=strength,
+        tile=tile,
+        device=device,
+        calibrate=calibrate,
+        max_pixels=max_pixels,
+        progress=progress,
+        **options,
+    ).image
+
+
+def restore(
+    x: Any,
+    method: str = "auto",
+    *,
+    kind: str | None = None,
+    sigma: Level | None = None,
+    strength: float = 1.0,
+    tile: int | None = None,
+    device: str | torch.device | None = None,
+    calibrate: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Restored:
+    """`denoise`, with the noise that was found, the method that was chosen and why.
+
+    >>> import skimage.data
+    >>> restored = restore(skimage.data.astronaut()[:96, 160:256], "nlm", sigma=10, patch_size=3)
+    >>> restored.image.dtype, restored.choice.method, restored.choice.reason
+    (dtype('uint8'), 'nlm', 'asked for')
+    """
+    _check_arguments(method, kind, strength, tile)
+    where = _device(device)
+    if isinstance(x, (str, os.PathLike)):
+        photo = read_photo(x, max_pixels)
+        done = _run(photo.pixels, method, sigma, strength, tile, where, calibrate, progress, options)
+        return replace(done, image=photo.with_pixels(done.image).stacked())
+    return _run(x, method, sigma, strength, tile, where, calibrate, progress, options)
+
+
+def denoise_file(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    method: str = "auto",
+    *,
+    overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    kind: str | None = None,
+    sigma: Level | None = None,
+    strength: float = 1.0,
+    tile: int | None = None,
+    device: str | torch.device | None = None,
+    calibrate: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Restored:
+    """Denoise the file `src` into `dst`, with alpha, EXIF, colour profile and bit depth kept.
+
+    Arguments as for `denoise`; sigma is in the file's counts. `dst` appears only when it is complete. The pixels are
+    in the file, so `image` of the result is `None`.
+
+    Raises
+    ------
+    InputError : `src` cannot be read, or an argument cannot be used.
+    OutputError : `dst` exists and `overwrite` is false, or it cannot be written.
+    """
+    _check_arguments(method, kind, strength, tile)
+    where = _device(device)
+    if Path(dst).exists() and not overwrite:
+        raise OutputError(f"{dst} exists: choose another name or pass --overwrite")  # before the work, not after it
+    photo = read_photo(src, max_pixels)
+    done = _run(photo.pixels, method, sigma, strength, tile, where, calibrate, progress, options)
+    write_photo(dst, photo.with_pixels(done.image), overwrite)
+    return replace(done, image=None)
+
+
+def _run(
+    x: Any,
+    method: str,
+    sigma: Level | None,
+    strength: float,
+    tile: int | None,
+    device: torch.device | None,
+    calibrate: bool,
+    progress: Progress | None,
+    options: dict[str, Any],
+) -> Restored:
+    start = time.perf_counter()
+    pixels = pixels_of(x)
+    level = None if sigma is None else _level(sigma, pixels)
+    profile = None
+    if method == "auto":
+        if options:
+            raise InputError(f"method auto chooses its options itself: name a method to set {', '.join(options)}")
+        unit = pixels.unit()
+        profile = analyse(unit[:1])
+        choice = choose(profile, unit, level)
+    else:
+        if level is None and METHODS[method].needs_sigma:
+            profile = analyse(pixels.unit()[:1])
+            level = torch.tensor(profile.sigma)[None, :, None, None]
+        choice = Choice(method, "asked for", options, sigma=level)
+    if calibrate:
+        from unnoise.restore.invariant import calibrated
+
+        profile = profile or analyse(pixels.unit()[:1])
+        choice = calibrated(choice, profile, pixels)
+    total = pixels.tensor.shape[0] * pixels.tensor.shape[2] * pixels.tensor.shape[3]
+    denoiser = build(choice)
+    if strength == 0 or denoiser is None:
+        image = x.clone() if isinstance(x, Tensor) else x.copy()
+        if progress is not None:
+            progress(total, total)
+    else:
+        image = pixels.back(_apply(denoiser, pixels, choice.sigma, strength, tile, device, progress))
+    return Restored(image, choice, profile, time.perf_counter() - start)
+
+
+def _apply(
+    denoiser: Denoiser,
+    pixels: Pixels,
+    sigma: Tensor | None,
+    strength: float,
+    tile: int | None,
+    device: torch.device | None,
+    progress: Progress | None,
+) -> Tensor:
+    """The denoiser over the picture: tile by tile when it is local, at once when it is not."""
+    if device is not None:
+        denoiser = denoiser.to(device)
+    elif pixels.tensor.is_cuda:
+        denoiser = denoiser.to(pixels.tensor.device)
+    whole = InCounts(denoiser, pixels, strength, device)
+    if tile is not None or denoiser.card.reach is not None:
+        return Tiled(whole, tile or TILE, progress)(pixels.tensor, sigma)
+    result = whole(pixels.tensor, sigma)
+    if progress is not None:
+        count = pixels.tensor.shape[2] * pixels.tensor.shape[3]
+        progress(count, count)
+    return result
+
+
+def _check_arguments(method: str, kind: str | None, strength: float, tile: int | None) -> None:
+    if kind not in (None, *KINDS):
+        raise unknown("kind", str(kind), KINDS)
+    if method != "auto" and method not in METHODS:
+        raise unknown("method", method, ["auto", *METHODS])
+    if not 0 <= strength <= 1:
+        raise InputError(f"strength must be between 0 and 1, got {strength:g}")
+    if tile is not None and tile < 1:
+        raise InputError(f"tile must be at least 1 pixel, got {tile}")
+
+
+def _device(device: str | torch.device | None) -> torch.device | None:
+    if device is None:
+        return None
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device '{device}' is not there: use cpu, or leave device out") from error
+    return found
+
+
+def _level(sigma: Level, pixels: Pixels) -> Tensor:
+    """Sigma as `expand_sigma` takes it, for white at 1."""
+    s = torch.as_tensor(np.asarray(sigma) if not isinstance(sigma, Tensor) else sigma, dtype=torch.float32)
+    if not bool(((s >= 0) & torch.isfinite(s)).all()):
+        shown = f"{float(s):g}" if s.ndim == 0 else "an array with other values"
+        raise InputError(f"sigma must be a finite number >= 0, got {shown}")
+    batch, _, height, width = pixels.tensor.shape
+    channels = pixels.channels
+    fits = {
+        (): (1, 1, 1, 1),
+        (channels,): (1, channels, 1, 1),
+        (height, width): (1, 1, height, width),
+    }
+    shape = fits.get(tuple(s.shape))
+    if shape is not None:
+        s = s.reshape(shape)
+    elif s.ndim == 3 and tuple(s.shape) == (height, width, channels):
+        s = s.permute(2, 0, 1)[None]
+    elif s.ndim != 4 or any(a not in (1, b) for a, b in zip(s.shape, (batch, channels, height, width), strict=True)):
+        raise InputError(
+            f"sigma of shape {tuple(s.shape)} does not fit: give one number, one for each of the {channels} channels, "
+            f"or a map ({height}, {width})"
+        )
+    return s / pixels.white
+
+
+def as_batch(x: Any) -> Tensor:
+    """A picture as (B, C, H, W) float32 with white at 1, alpha left out; a view where it is float32 already.
+
+    >>> as_batch(np.full((2, 3), 51, np.uint8)).mean().item()
+    0.20000000298023224
+    """
+    return pixels_of(x).unit()

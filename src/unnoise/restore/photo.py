@@ -87,3 +87,10 @@ class Photo(Denoiser):
         if self.training:
             return nullcontext()
         return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def trained() -> Denoiser:
+    """The `photo` weights that come with the package; its card says what they were trained on and what they reach."""
+    from unnoise.zoo.files import load
+
+    return load("photo")

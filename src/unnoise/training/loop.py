@@ -186,7 +186,7 @@ def _adamw(net: nn.Module, options: FitOptions) -> torch.optim.AdamW:
         },
         {"params": [p for p in net.parameters() if p.requires_grad and p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=options.lr, fused=True)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=options.lr, betas=(0.9, options.beta2), fused=True)
 
 
 def _share(batch: Batch, fabric: Fabric) -> Batch:

@@ -27,7 +27,8 @@ class FitOptions(Options):
         much smaller than `steps` keeps it constant in between, so that a decay can start from any checkpoint.
     final_lr : learning rate at the end, as a share of the peak.
     weight_decay : of AdamW, on matrices and convolutions only.
-    clip : largest norm of the gradient.
+    clip : largest norm of the gradient; a few times the usual one keeps a rare crop from throwing a run back.
+    beta2 : memory of AdamW for squared gradients; below its usual 0.999, it follows a sudden change before it hurts.
     ema : decay of the averaged weights per step, once warmed up.
     precision : of the arithmetic, as Lightning Fabric names it.
     seed : of the initial weights and of every batch.
@@ -44,6 +45,7 @@ class FitOptions(Options):
     final_lr: float = Field(default=0.0, ge=0, le=1)
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=1.0, gt=0)
+    beta2: float = Field(default=0.99, gt=0, lt=1)
     ema: float = Field(default=0.999, ge=0, lt=1)
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     seed: int = Field(default=0, ge=0)

@@ -26,7 +26,7 @@ def test_cleans_a_picture_and_says_what_and_why(unnoise, noisy_png, tmp_path):
     assert report.width > 3 * 120
     facts = json.loads((tmp_path / "noisy.denoised.report.json").read_text())
     assert facts["method"] in said.out
-    assert 10 < facts["profile"]["sigma"] * 255 < 20
+    assert 10 < facts["profile"]["level"] * 255 < 20
 
 
 def test_strength_zero_is_the_input(unnoise, noisy_png, tmp_path):

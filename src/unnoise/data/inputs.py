@@ -40,29 +40,40 @@ def expand_inputs(patterns: Iterable[str | Path], extensions: Iterable[str] = tu
     return list(found.values())
 
 
-def output_path(src: Path, out: str | Path | None, many: bool = False, suffix: str = SUFFIX) -> Path:
+def output_path(
+    src: Path, out: str | Path | None, many: bool = False, suffix: str = SUFFIX, extension: str | None = None
+) -> Path:
     """Where the result for `src` goes.
 
     `out` is a folder when it exists as one, ends in a slash or when there are `many` inputs; the result then has
     the input's name in it. Otherwise it is the file. Without `out`, `a.jpg` gives `a.denoised.jpg` beside it.
+    With an `extension` the result is of another kind than the input, a plot, and is called by suffix and extension in a
+    folder too.
 
     >>> output_path(Path("in/a.jpg"), None).as_posix()
     'in/a.denoised.jpg'
     >>> output_path(Path("in/a.jpg"), "out/").as_posix()
     'out/a.jpg'
+    >>> output_path(Path("in/a.jpg"), "out/", suffix=".noise", extension=".png").as_posix()
+    'out/a.noise.png'
     """
+    apart = f"{src.stem}{suffix}{extension or src.suffix}"
     if out is None:
-        return src.with_name(f"{src.stem}{suffix}{src.suffix}")
+        return src.with_name(apart)
     text, path = str(out), Path(out).expanduser()
     if many and path.is_file():
         raise InputError(f"{path} is a file but there are several inputs: name a folder")
     if many or text.endswith(("/", "\\")) or path.is_dir():
-        return path / src.name
+        return path / (src.name if extension is None else apart)
     return path
 
 
 def output_paths(
-    sources: Iterable[Path], out: str | Path | None, overwrite: bool = False, suffix: str = SUFFIX
+    sources: Iterable[Path],
+    out: str | Path | None,
+    overwrite: bool = False,
+    suffix: str = SUFFIX,
+    extension: str | None = None,
 ) -> list[Path]:
     """`output_path` of every source, checked before any work: none replaces its input, no two coincide.
 
@@ -72,7 +83,7 @@ def output_paths(
         give the same result.
     """
     sources = list(sources)
-    targets = [output_path(source, out, len(sources) > 1, suffix) for source in sources]
+    targets = [output_path(source, out, len(sources) > 1, suffix, extension) for source in sources]
     inputs = {source.resolve(): source for source in sources}
     seen: dict[Path, Path] = {}
     for source, target in zip(sources, targets, strict=True):

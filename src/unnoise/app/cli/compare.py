@@ -35,8 +35,7 @@ def compare(
     paths = expand_inputs([source])
     if len(paths) != 1:
         raise InputError(f"compare takes one picture, '{source}' gives {len(paths)}")
-    sheet = output_paths(paths, out, overwrite, suffix=".compare")[0]
-    sheet = sheet if out is not None else sheet.with_suffix(".png")
+    [sheet] = output_paths(paths, out, overwrite, ".compare", ".png")
 
     from unnoise.app.cli.progress import watch
     from unnoise.app.figures import contact_sheet

@@ -87,6 +87,7 @@ def denoise(
                 if report:
                     console.print(f"  see {write_report(source.name, photo.pixels, target, done)}", markup=False)
             except UnnoiseError as error:
+                name_the_file(error, source)
                 if not many:
                     raise
                 failed += 1
@@ -128,6 +129,12 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"the folder {folder} cannot be made ({error.strerror}): choose another with -o") from error
+
+
+def name_the_file(error: UnnoiseError, source: Path) -> None:
+    """Put the file in front of a sentence about a picture that came without a name."""
+    if source.name not in str(error):
+        error.args = (f"{source}: {error}",)
 
 
 def in_counts(sigma: float | None, image: NDArray[Any]) -> float | None:

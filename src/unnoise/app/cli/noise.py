@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from unnoise.app.cli.denoise import INPUTS
+from unnoise.app.cli.denoise import INPUTS, make_folder, name_the_file
 from unnoise.data.inputs import expand_inputs, output_paths
 from unnoise.errors import UnnoiseError
 
@@ -29,12 +29,11 @@ def noise(
     """Name the noise: level, dependence on brightness, correlation, impulses, JPEG grid."""
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
     sources = expand_inputs(inputs)
-    plots = [p.with_suffix(".png") for p in output_paths(sources, out, overwrite, suffix=".noise")]
+    plots = output_paths(sources, out, overwrite, ".noise", ".png")
 
-    from unnoise.app.cli.denoise import make_folder
     from unnoise.data.files import refuse_existing, replacing
     from unnoise.data.photo import read_photo
-    from unnoise.restore.auto import look
+    from unnoise.noise.profile import analyse
     from unnoise.restore.pixels import pixels_of
 
     if plot and out is not None and (len(sources) > 1 or out.endswith(("/", "\\"))):
@@ -43,7 +42,8 @@ def noise(
     for source, target in zip(sources, plots, strict=True):
         try:
             pixels = pixels_of(read_photo(source, max_pixels).pixels)
-            profile = look(pixels)
+            y = pixels.unit()
+            profile = analyse(y)
             console.print(f"{source}: {profile.describe()}", markup=False)
             console.print(_table(profile))
             if plot:
@@ -51,9 +51,10 @@ def noise(
 
                 refuse_existing(target, overwrite)
                 with replacing(target, overwrite) as temporary:
-                    noise_plot(pixels.unit(), profile, source.name, temporary)
+                    noise_plot(y, profile, source.name, temporary)
                 console.print(f"  see {target}", markup=False)
         except UnnoiseError as error:
+            name_the_file(error, source)
             if len(sources) == 1:
                 raise
             failed += 1

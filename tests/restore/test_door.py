@@ -187,3 +187,11 @@ def test_tiny_pictures_pass(shape, dtype):
     x = np.random.default_rng(1).integers(0, 2, shape).astype(dtype)
     x_hat = denoise(x)
     assert x_hat.shape == x.shape and x_hat.dtype == x.dtype
+
+
+def test_tails_of_a_known_noise_may_leave_the_range():
+    y = 0.5 + 0.4 * np.random.default_rng(2).normal(size=(64, 64))
+    assert y.max() > 1.5
+    assert denoise(y, "tv", sigma=0.4).std() < 0.1
+    with pytest.raises(InputError, match="divide by"):
+        denoise(y, "tv")

@@ -31,8 +31,8 @@ FLAT = (1.9 / 255, 9 / 255)  # levels in which evenly spread structure of a colo
 GROWTH = 1.85  # the fastest growth of the energy of windows that still counts as evenly spread
 COLOUR = 0.25  # share of colour in stronger camera noise; texture is mostly luminance
 IMPULSES = 0.003  # share of values that are impulses, where nothing else is wrong ...
-IMPULSES_IN_NOISE = 0.03  # ... and among noise, whose tails look like impulses
-CAMERA_SCALE = 1.2  # noise level assumed relative to that of the flattest windows, which have the least
+IMPULSES_IN_NOISE = 0.02  # ... and among noise, whose tails look like impulses
+CAMERA_SCALE = 1.5  # noise level assumed relative to that of the flattest windows, which have the least
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +70,9 @@ def choose(profile: NoiseProfile, y: Tensor, sigma: Tensor | None = None) -> Cho
     --------
     >>> from unnoise.noise.profile import analyse
     >>> y = 0.5 + 0.1 * torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    >>> choose(analyse(y), y).reason
-    'noise of level 25.5/255, independent between pixels'
+    >>> choice = choose(analyse(y), y)
+    >>> choice.method, choice.reason[:17], choice.reason[-26:]
+    ('dct', 'noise of level 25', 'independent between pixels')
     """
     parts = crops(y)
     if sigma is not None:
@@ -89,9 +90,14 @@ def choose(profile: NoiseProfile, y: Tensor, sigma: Tensor | None = None) -> Cho
 
 
 def _has_impulses(profile: NoiseProfile, spectrum: Spectrum | None) -> bool:
-    quiet = spectrum is None or _level(spectrum.white) < WHITE
-    rising = profile.gain > 2 * profile.read**2
-    return profile.impulse_share > (IMPULSES if quiet else 1.0 if rising else IMPULSES_IN_NOISE)
+    if spectrum is None or _level(spectrum.white) < WHITE:
+        return profile.impulse_share > IMPULSES
+    return profile.impulse_share > IMPULSES_IN_NOISE and not _photons(profile, len(spectrum.white))
+
+
+def _photons(profile: NoiseProfile, channels: int) -> bool:
+    """Whether the noise is that of counted light; single photons in the dark look like impulses."""
+    return channels == 1 and profile.gain > 8 * profile.read**2
 
 
 def _gaussian(s: Spectrum | None, profile: NoiseProfile, parts: list[Tensor]) -> Choice:
@@ -101,11 +107,12 @@ def _gaussian(s: Spectrum | None, profile: NoiseProfile, parts: list[Tensor]) ->
     colour = parts[0].shape[1] == 3
     level = _level(s.white)
     independent = s.fine > FINE * s.coarse
-    if independent and not colour and profile.gain > 8 * profile.read**2 and level > WHITE / 2:
+    if independent and _photons(profile, parts[0].shape[1]) and level > WHITE / 2:
         return _poisson(profile, parts)
     if independent and level > WHITE:
-        reason = f"noise of level {255 * level:.1f}/255, independent between pixels"
-        return Choice("dct", reason, sigma=s.white[None, :, None, None])
+        sigma = _lower(s.white, profile)
+        reason = f"noise of level {255 * _level(sigma):.1f}/255, independent between pixels"
+        return Choice("dct", reason, sigma=sigma[None, :, None, None])
     even = s.growth < GROWTH and s.flat > FLAT[0]
     if colour and not independent and even and (s.flat < FLAT[1] or s.colour > COLOUR * s.luminance):
         level = CAMERA_SCALE * _level(s.shape[:, 1:])
@@ -113,6 +120,12 @@ def _gaussian(s: Spectrum | None, profile: NoiseProfile, parts: list[Tensor]) ->
         reason = f"camera noise of level {255 * level:.1f}/255, shared by neighbouring pixels"
         return Choice("dct", reason, options, torch.full((1, 1, 1, 1), level))
     return Choice("none", "no noise that can be told from texture: left as it is")
+
+
+def _lower(white: Tensor, profile: NoiseProfile) -> Tensor:
+    """The lower of two estimates, since texture only adds; the other one fails low where it finds nothing flat."""
+    other = torch.tensor(profile.white)
+    return torch.minimum(white, other) if _level(other) > 0.6 * _level(white) else white
 
 
 def _poisson(profile: NoiseProfile, parts: list[Tensor]) -> Choice:

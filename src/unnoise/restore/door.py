@@ -192,7 +192,7 @@ def _run(
     options: dict[str, Any],
 ) -> Restored:
     start = time.perf_counter()
-    pixels = pixels_of(x)
+    pixels = pixels_of(x, float(sigma) if isinstance(sigma, (int, float)) and 0 < sigma < 1 else 0.0)
     level = None if sigma is None else _level(sigma, pixels)
     profile = None
     if method == "auto":

@@ -47,12 +47,14 @@ class Pixels:
         return values.to(torch.float32) if self.white == 1 else values.to(torch.float32).div_(self.white)
 
 
-def pixels_of(x: Any) -> Pixels:
+def pixels_of(x: Any, noise: float = 0.0) -> Pixels:
     """The picture in an array (H, W), (H, W, 1 | 3 | 4) or a tensor (C, H, W), (B, C, H, W) with 1 or 3 channels.
+
+    Floats must lie in [-0.5, 1.5], and beyond it only as far as the tails of noise of level `noise` reach.
 
     Raises
     ------
-    InputError : another type or shape, no pixels, a value that is not finite, a float outside [-0.5, 1.5].
+    InputError : another type or shape, no pixels, a value that is not finite, a float out of range.
     """
     if isinstance(x, Tensor):
         pixels = _of_tensor(x.detach())
@@ -63,7 +65,7 @@ def pixels_of(x: Any) -> Pixels:
     if pixels.tensor.numel() == 0:
         raise InputError(f"the picture of shape {tuple(x.shape)} has no pixels")
     if pixels.tensor.dtype.is_floating_point:
-        _check_values(pixels.tensor)
+        _check_values(pixels.tensor, 6 * noise)
     return pixels
 
 
@@ -116,7 +118,7 @@ def _of_tensor(x: Tensor) -> Pixels:
     return Pixels(x[None] if x.ndim == 3 else x, white, False, lambda result: result[0] if x.ndim == 3 else result)
 
 
-def _check_values(y: Tensor) -> None:
+def _check_values(y: Tensor, slack: float) -> None:
     """Finite and in the range of float photos; in blocks of rows, so that nothing of the picture's size is made."""
     rows = max(1, _CHUNK // (y.shape[1] * y.shape[3]))
     low, high = float("inf"), float("-inf")
@@ -129,7 +131,7 @@ def _check_values(y: Tensor) -> None:
                     "numpy.nan_to_num"
                 )
             low, high = min(low, a), max(high, b)
-    if low < FLOAT_RANGE[0] or high > FLOAT_RANGE[1]:
+    if low < FLOAT_RANGE[0] - slack or high > FLOAT_RANGE[1] + slack:
         raise InputError(
             f"the picture holds floats from {low:g} to {high:g}, but float photos are in [0, 1]: divide by the value "
             "that means white first"

@@ -96,7 +96,7 @@ def noise_spectrum(y: Tensor) -> Spectrum | None:
 
     energy = c[0, 1:].square().mean(0).sqrt()
     flat, quartile = (float(q) for q in torch.quantile(_thin(energy), torch.tensor([0.05, 0.25])))
-    if flat == 0:  # blank, or flattened by compression
+    if flat < 1e-6:  # blank, or flattened by compression
         return None
     even = _spread(c[..., energy <= 1.6 * flat])
     # windows chosen by what is not measured: choosing by all would prefer those where the noise happens to be weak

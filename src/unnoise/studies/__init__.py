@@ -1,4 +1,4 @@
 """Studies measure what a method is worth: `run(preset)` gives a report with checks and claims."""
 
-STUDIES: dict[str, str] = {}
+STUDIES: dict[str, str] = {"classical": "unnoise.studies.classical:run"}
 """Slug of a study to its `module:function`, imported when it is run."""

@@ -38,7 +38,7 @@ def _level(axes: Any, y: Tensor, profile: NoiseProfile) -> None:
     top = max(profile.sigma) * 255
     for c in range(channels):
         if min(y.shape[2:]) >= 8:
-            mean, variance, _ = noise_curve(y[:, c : c + 1])
+            mean, variance, _ = (t[0] for t in noise_curve(cut(y[:, c : c + 1], 8)))
             scale = profile.sigma[c] / max(profile.white[c], 1e-5)  # the curve sees the white part alone
             points = variance.sqrt() * scale * 255
             top = max([top, *points.tolist()])

@@ -52,13 +52,16 @@ def bench(
 
 def _table(report: BenchReport) -> Table:
     scores = list(dict.fromkeys(key for r in report.results for key in r.scores))
-    table = Table("", f"s/{report.unit}", "quartiles", f"times {report.reference}", "peak MiB", *scores, box=None)
+    table = Table(box=None)
+    table.add_column("", no_wrap=True)
+    for heading in (f"s/{report.unit}", "spread", f"x {report.reference}", "MiB", *scores):
+        table.add_column(heading, justify="right")
     for r in report.results:
         middle, low, high = r.seconds
         table.add_row(
             r.name,
             f"{middle:.4g}",
-            f"{low:.4g} to {high:.4g}",
+            f"±{50 * (high - low) / middle:.0f}%",
             f"{r.ratio[0]:.2f}",
             f"{r.peak_mib:.0f}",
             *(f"{r.scores[s]:.4g}" if s in r.scores else "" for s in scores),

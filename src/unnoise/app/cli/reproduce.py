@@ -45,7 +45,7 @@ def reproduce(
         raise unknown("study", slug, STUDIES)
     module, _, function = STUDIES[slug].partition(":")
     report: Report = getattr(importlib.import_module(module), function)(preset.value)
-    path = report.save(out / slug / preset.value / "report.json")
+    path = report.save(out / slug / "report.json")
     _show(report, console)
     console.print(f"{report.seconds:.0f} s, written to {path}", markup=False)
     if not report.checks_passed:

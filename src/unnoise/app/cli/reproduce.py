@@ -69,7 +69,9 @@ def _show(report: Report, console: Console) -> None:
             claims.add_row(claim.name, value, interval_text(claim.interval), str(claim.criterion), paper, word)
         console.print(claims)
     for table in report.tables:
-        shown = Table(*table.columns, title=table.title, title_justify="left", box=None)
+        shown = Table(title=table.title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+        for i, heading in enumerate(table.columns):
+            shown.add_column(heading, no_wrap=i > 0)  # names give way to numbers
         for row in table.rows:
             shown.add_row(*("–" if c is None else f"{c:.4g}" if isinstance(c, float) else str(c) for c in row))
         console.print(shown)

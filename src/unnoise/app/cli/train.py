@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -38,8 +37,6 @@ def train(
     """Train a network; Ctrl-C saves, and --resume goes on as if nothing had happened."""
     if slug not in TRAINERS:
         raise unknown("training", slug, TRAINERS)
-    # Threads that wait by spinning steal the other core when the machine is busy; OpenMP reads this when torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import importlib
 
     from rich.console import Console

@@ -1,0 +1,5 @@
+"""Before any test imports torch: threads that wait must not spin, or tests crawl on a busy machine (see app/cli/main)."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")

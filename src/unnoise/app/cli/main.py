@@ -97,7 +97,7 @@ def run(arguments: list[str], debug: bool = False) -> int:
             if not hasattr(error, "format_message"):
                 return int(error.exit_code)
             if type(error).__name__ == "NoArgsIsHelpError":
-                error.show()
+                getattr(error, "show", lambda: None)()
                 return int(error.exit_code)
             return _say(f"{error.format_message()} (unnoise --help lists what there is)", int(error.exit_code))
         if debug:

@@ -28,7 +28,7 @@ lint: .venv/dev.stamp
 	@$(BIN)/lint-imports --no-logo
 
 docs: .venv/docs.stamp
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@! grep -rEn --include='*.html' --include='*.css' '(src="|url\(|@import "|<link[^>]* href=")(https?:)?//' site \
 		|| { echo "the pages above load something from outside: the documentation must work offline"; exit 1; }
 

@@ -1,4 +1,4 @@
-"""Before any test imports torch: threads that wait must not spin, or tests crawl on a busy machine (see app/cli/main)."""
+"""Before any test imports torch: waiting threads must not spin, or tests crawl on a busy machine (see app.cli.main)."""
 
 import os
 

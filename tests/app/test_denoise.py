@@ -165,6 +165,7 @@ def test_ctrl_c_leaves_nothing_half_done(unnoise, noisy_png, tmp_path, monkeypat
     monkeypatch.setattr(Tiled, "forward", stop)
     said = unnoise("denoise", noisy_png, "--method", "median")
     assert said.code == 130
+    assert "stopped" in said.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["noisy.png"]
 
 

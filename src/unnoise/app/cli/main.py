@@ -23,6 +23,7 @@ from unnoise.app.cli.reproduce import reproduce
 from unnoise.app.cli.train import train
 from unnoise.errors import UnnoiseError
 
+STOPPED = "stopped; what was finished is kept"
 OUT_OF_MEMORY = "not enough memory: choose a smaller --tile, or a method that works in tiles (unnoise methods)"
 
 app = typer.Typer(
@@ -73,12 +74,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str], debug: bool = False) -> int:
     """Run one command; the exit code. With `debug` errors are raised as they are."""
-    # Typer's own error class is found through its base: it moved between releases
     try:
         code = get_command(app).main(arguments, prog_name="unnoise", standalone_mode=False)
+        if code == 130:  # how Typer passes Ctrl-C on
+            return _say(STOPPED, code)
         return code if isinstance(code, int) else 0
     except KeyboardInterrupt:
-        return _say("stopped; what was finished is kept", 130)
+        return _say(STOPPED, 130)
     except UnnoiseError as error:
         if debug:
             raise
@@ -91,15 +93,11 @@ def run(arguments: list[str], debug: bool = False) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if type(error).__name__ == "Abort":  # Ctrl-C at the moment that click itself waits
-            return _say("stopped; what was finished is kept", 130)
-        if hasattr(error, "exit_code"):  # click's own: a usage error, or help asked for by giving no command
-            if not hasattr(error, "format_message"):
-                return int(error.exit_code)
-            if type(error).__name__ == "NoArgsIsHelpError":
-                getattr(error, "show", lambda: None)()
-                return int(error.exit_code)
-            return _say(f"{error.format_message()} (unnoise --help lists what there is)", int(error.exit_code))
+        if type(error).__name__ == "NoArgsIsHelpError":  # Typer keeps its classes private
+            getattr(error, "show", lambda: None)()
+            return 2
+        if hasattr(error, "format_message"):
+            return _say(f"{error.format_message()} (unnoise --help lists what there is)", 2)
         if debug:
             raise
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):  # how torch says MemoryError

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from unnoise.noise.profile import NoiseProfile
 
 WHITE = 3.3 / 255  # level from which noise is told from fine texture
-FINE = 0.28  # share of the finest structure in the coarsest from which what is there is independent between pixels
+FINE = 0.28  # share of the finest structure in the coarsest up to which noise is shared by neighbours
+WHITENESS = 0.6  # the same share from which it is independent between pixels beyond doubt ...
+FINE_GROWTH = 1.75  # ... and else the fastest growth of the finest structure that still counts as evenly spread
 FLAT = (1.9 / 255, 9 / 255)  # levels in which evenly spread structure of a colour picture is its camera's noise
 GROWTH = 1.85  # the fastest growth of the energy of windows that still counts as evenly spread
 COLOUR = 0.25  # share of colour in stronger camera noise; texture is mostly luminance
-IMPULSES = 0.003  # share of values that are impulses, where nothing else is wrong ...
+IMPULSES = 0.006  # share of values that are impulses, where nothing else is wrong ...
 IMPULSES_IN_NOISE = 0.02  # ... and among noise, whose tails look like impulses
 CAMERA_SCALE = 1.5  # noise level assumed relative to that of the flattest windows, which have the least
 
@@ -104,21 +106,22 @@ def _gaussian(s: Spectrum | None, profile: NoiseProfile, parts: list[Tensor]) ->
     """For noise that is not made of impulses."""
     if s is None:
         return Choice("none", "too little to see of the picture's noise: left as it is")
-    colour = parts[0].shape[1] == 3
+    colour = len(s.white) == 3
     level = _level(s.white)
-    independent = s.fine > FINE * s.coarse
-    if independent and _photons(profile, parts[0].shape[1]) and level > WHITE / 2:
+    white = s.fine > WHITENESS * s.coarse
+    if white and level > WHITE / 2 and _photons(profile, len(s.white)):
         return _poisson(profile, parts)
-    if independent and level > WHITE:
-        sigma = _lower(s.white, profile)
-        reason = f"noise of level {255 * _level(sigma):.1f}/255, independent between pixels"
-        return Choice("dct", reason, sigma=sigma[None, :, None, None])
+    coarse = s.fine < FINE * s.coarse
     even = s.growth < GROWTH and s.flat > FLAT[0]
-    if colour and not independent and even and (s.flat < FLAT[1] or s.colour > COLOUR * s.luminance):
+    if colour and coarse and even and (s.flat < FLAT[1] or s.colour > COLOUR * s.luminance):
         level = CAMERA_SCALE * _level(s.shape[:, 1:])
         options = {"spectrum": s.shape * (CAMERA_SCALE / level)}
         reason = f"camera noise of level {255 * level:.1f}/255, shared by neighbouring pixels"
         return Choice("dct", reason, options, torch.full((1, 1, 1, 1), level))
+    if level > WHITE and (white or s.fine_growth < FINE_GROWTH):
+        sigma = _lower(s.white, profile)
+        reason = f"noise of level {255 * _level(sigma):.1f}/255, independent between pixels"
+        return Choice("dct", reason, sigma=sigma[None, :, None, None])
     return Choice("none", "no noise that can be told from texture: left as it is")
 
 

@@ -31,8 +31,11 @@ class Spectrum:
     growth : windows at the first quartile of energy against those: near 1.2 for noise alone, above 2 for texture.
     fine, coarse : of luminance in the finest (both frequencies above half) and coarsest coefficients of flat windows;
         equal for white noise, fine well below coarse for texture and for the noise of developed camera pictures.
+    fine_growth : windows at the median of energy in the finest coefficients against the least twentieth: 1.2 to 1.5
+        for white noise, which is as strong on texture as elsewhere, near 2 and above for texture.
     luminance, colour : over all coefficients but the mean, in flat windows; colour is 0 for gray.
-    white : (C,), of the channels from their finest coefficients, which for white noise is its level.
+    white : (C,), of the channels from their finest coefficients where those are weakest, which for white noise is its
+        level.
     shape : (C, N * N), of every coefficient after `decorrelate`.
     share : of the windows that are not clipped, and so could be used.
     """
@@ -41,6 +44,7 @@ class Spectrum:
     growth: float
     fine: float
     coarse: float
+    fine_growth: float
     luminance: float
     colour: float
     white: Tensor
@@ -95,22 +99,29 @@ def noise_spectrum(y: Tensor) -> Spectrum | None:
     high, low = high.flatten(), ((total > 0) & (total <= N // 2)).flatten()
 
     energy = c[0, 1:].square().mean(0).sqrt()
-    flat, quartile = (float(q) for q in torch.quantile(_thin(energy), torch.tensor([0.05, 0.25])))
+    flat, quartile = _quantiles(energy, 0.05, 0.25)
     if flat < 1e-6:  # blank, or flattened by compression
         return None
     even = _spread(c[..., energy <= 1.6 * flat])
+    least, middle = _quantiles(c[:, high].square().mean((0, 1)).sqrt(), 0.05, 0.5)
     # windows chosen by what is not measured: choosing by all would prefer those where the noise happens to be weak
     smooth = c[:, low].square().sum((0, 1))
     fine = c[..., smooth <= _thin(smooth).median()][:, high]
-    white = torch.einsum("ij,ikw->jkw", dct_matrix(3), fine) if len(c) == 3 else fine
+    white = _spread(torch.einsum("ij,ikw->jkw", dct_matrix(3), fine) if len(c) == 3 else fine).square().mean(1).sqrt()
+    # of white noise alone, the least twentieth of windows has this share of the level (chi distribution, by the cube
+    # root of Wilson and Hilferty 1931); where it has less than the windows looked at, those hold texture
+    freedom = 4.5 * len(c) * int(high.sum())
+    share_of_level = (1 - 1 / freedom - 1.645 / freedom**0.5) ** 1.5
+    white = white * min(1.0, least / share_of_level / max(_rms(white), 1e-9))
     return Spectrum(
         flat=flat,
         growth=quartile / flat,
         fine=_rms(even[0, high]),
         coarse=_rms(even[0, low]),
+        fine_growth=middle / max(least, 1e-9),
         luminance=_rms(even[0, 1:]),
         colour=_rms(even[1:, 1:]) if len(even) == 3 else 0.0,
-        white=_spread(white).square().mean(1).sqrt(),
+        white=white,
         shape=even,
         share=share,
     )
@@ -134,6 +145,10 @@ def _spread(c: Tensor) -> Tensor:
 
 def _rms(x: Tensor) -> float:
     return float(x.square().mean().sqrt())
+
+
+def _quantiles(x: Tensor, *at: float) -> list[float]:
+    return torch.quantile(_thin(x), torch.tensor(at)).tolist()
 
 
 def _thin(x: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ def impulse_mask(y: Tensor) -> Tensor:
     """True where a value is an impulse, `(B, C, H, W)` of bool, for data in [0, 1].
 
     A value is an impulse when it is far from the median of its 5 x 5 neighbourhood, on the scale of the spread there,
-    and either at the end of the range with few neighbours at the same end (salt and pepper), or far from all but two
+    and either at the end of the range with few neighbours at the same end (salt and pepper; more readily where both
+    ends are near), or far from all but two
     of its eight neighbours (any value: the rank-ordered differences of Garnett et al. 2005, "A universal noise removal
     algorithm with an impulse detector"). The decision about a pixel looks 2 pixels far. Channels are independent.
 
@@ -62,7 +63,11 @@ def _decide(padded: Tensor, y: Tensor, at: Tensor) -> Tensor:
     )
     middle = inner.nanmedian(1).values
     spread = (inner - middle[:, None]).abs().nanmedian(1).values * 1.4826
-    extreme = (same_end <= 2) & ((centre - middle).abs() > (4 * spread).clamp(min=_DEPARTURE))
+    departure = (centre - middle).abs()
+    # white and black close together are no highlight: less departure convinces
+    mixed = torch.where(centre <= _HALF_LEVEL, high.any(1), low.any(1))
+    extreme = (same_end <= 2) & (departure > (4 * spread).clamp(min=_DEPARTURE))
+    extreme |= mixed & (same_end <= 3) & (departure > (2 * spread).clamp(min=0.5 * _DEPARTURE))
 
     middle = around.median(1).values
     spread = (around - middle[:, None]).abs().kthvalue(17, 1).values / 1.03  # 17/24 of |n| lie below 1.03 deviations

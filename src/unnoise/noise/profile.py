@@ -176,6 +176,22 @@ def _rise(brightness: Tensor, here: Tensor, *curve: Tensor) -> Tensor:
     return ratio.sqrt().clamp(0.5, 4)
 
 
+def _quantile(x: Tensor, blocks: Blocks, q: float) -> Tensor:
+    """Over the whole blocks, a channel at a time; `x` is `(C, n)`."""
+    return x[:, blocks.whole].quantile(q, dim=1)
+
+
+def _trust(fine: Blocks) -> float:
+    """How far the noise of the flattest place bounds that of the picture, as a factor of the variance, 1 to 4.
+
+    Noise lies evenly over a picture, texture does not: measured against ground truth, the median block of camera
+    photographs has 1.4 to 2.7 times the deviation of the flattest twentieth, that of clean pictures 1.9 to 15 times.
+    """
+    deviation = fine.variance.mean(0, keepdim=True).sqrt()
+    spread = _quantile(deviation, fine, 0.5) / _quantile(deviation, fine, 0.05).clamp(min=1e-5)
+    return 1 + 3 * float(((4 - spread) / (4 - 2.7)).clamp(0, 1))
+
+
 def _levels(windows: Tensor, fine: Blocks, curve: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """White level, flat level and floor `(C,)`, and correlation `(C, 2, LAGS)`."""
     blocks = cut(windows, BLOCK)
@@ -183,10 +199,9 @@ def _levels(windows: Tensor, fine: Blocks, curve: tuple[Tensor, ...]) -> tuple[T
     flat = torch.stack([blocks.variance[:, g].median(1).values for g in groups])
     [flattest] = blocks.flattest(0.05, least=8)
     floor = blocks.variance[:, flattest].median(1).values
-    least = blocks.variance[:, blocks.whole].quantile(0.01, dim=1)
     # noise levels of one picture seldom differ by more than these factors; beyond them, blocks are texture
     total = torch.minimum(flat, 2.5 * flat.median(0).values).mean(0)
-    total = torch.minimum(total, torch.minimum(3 * floor, 4 * least))
+    total = torch.minimum(total, torch.minimum(3 * floor, _trust(fine) * _quantile(blocks.variance, blocks, 0.01)))
 
     [places] = fine.flattest(0.2, least=32)
     patch = torch.stack([patch_level(p[:20_000]) for p in fine.pixels[:, places]])

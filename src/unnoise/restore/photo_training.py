@@ -173,8 +173,11 @@ def _train(
 
 
 def _start_from(denoiser: Photo, weights: Path) -> None:
-    """Begin with trained weights instead of random ones."""
+    """Begin with trained weights instead of random ones; a blind net takes all but the noise level from one that isn't."""
     trained = load(weights).state_dict()
+    inputs = denoiser.net.head.weight.shape[1]
+    if "net.head.weight" in trained and denoiser.card.blind:
+        trained["net.head.weight"] = trained["net.head.weight"][:, :inputs]
     if {k: v.shape for k, v in trained.items()} != {k: v.shape for k, v in denoiser.state_dict().items()}:
         raise InputError(f"the weights {weights} are of another network than the preset's: give its widths and blocks")
     denoiser.load_state_dict(trained)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from unnoise.data.files import write_whole
 from unnoise.errors import InputError, UnnoiseError
 from unnoise.training.checkpoint import load_checkpoint, save_checkpoint
+from unnoise.training.muon import Muon
 from unnoise.training.options import FitOptions, ema_decay, learning_rate
 
 Batch = dict[str, Tensor]
@@ -64,7 +65,7 @@ def fit(
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Fitted:
-    """Train `net` with AdamW, gradient clipping, a scheduled learning rate and averaged weights.
+    """Train `net` with AdamW or Muon, gradient clipping, a scheduled learning rate and averaged weights.
 
     Under `torchrun` every process takes its share of each batch, and the gradients are averaged.
 
@@ -90,7 +91,7 @@ def fit(
     fabric = _fabric(options)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     ema = copy.deepcopy(net).requires_grad_(False).eval().to(fabric.device)
-    model, optimizer = fabric.setup(net, _adamw(net, options))
+    model, optimizer = fabric.setup(net, _optimizer(net, options))
     done: dict[str, Any] = {"step": 0, "seconds": 0.0, "loss_sum": 0.0, "loss_steps": 0}
     if resume is not False:
         source = checkpoint if resume is True else resume
@@ -177,16 +178,18 @@ def _fabric(options: FitOptions) -> Fabric:
     return fabric
 
 
-def _adamw(net: nn.Module, options: FitOptions) -> torch.optim.AdamW:
+def _optimizer(net: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
     """Weight decay acts on matrices and convolutions, never on scales and offsets."""
+    weights = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
+    others = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
+    hidden = weights[1:-1] if options.optimizer == "muon" else []
     groups: list[dict[str, Any]] = [
-        {
-            "params": [p for p in net.parameters() if p.requires_grad and p.ndim > 1],
-            "weight_decay": options.weight_decay,
-        },
-        {"params": [p for p in net.parameters() if p.requires_grad and p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in weights if not any(p is h for h in hidden)], "weight_decay": options.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+        {"params": hidden, "weight_decay": options.weight_decay, "orthogonal": True},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=options.lr, betas=(0.9, options.beta2), fused=True)
+    kind = Muon if options.optimizer == "muon" else torch.optim.AdamW
+    return kind([g for g in groups if g["params"]], lr=options.lr, betas=(0.9, options.beta2), fused=True)
 
 
 def _share(batch: Batch, fabric: Fabric) -> Batch:

@@ -22,6 +22,7 @@ class FitOptions(Options):
     steps : of the whole schedule.
     batch : samples of one step, over all processes together.
     lr : peak learning rate.
+    optimizer : "adamw", or "muon" for convolutions and linear layers but the first and last, which stay with AdamW.
     warmup : steps over which the learning rate rises from zero.
     decay : last steps, over which it falls to `final_lr` along half a cosine; `None`: all after the warm-up. A value
         much smaller than `steps` keeps it constant in between, so that a decay can start from any checkpoint.
@@ -40,6 +41,7 @@ class FitOptions(Options):
     steps: int = Field(gt=0)
     batch: int = Field(default=16, gt=0)
     lr: float = Field(default=1e-3, gt=0)
+    optimizer: Literal["adamw", "muon"] = "adamw"
     warmup: int = Field(default=0, ge=0)
     decay: int | None = Field(default=None, ge=0)
     final_lr: float = Field(default=0.0, ge=0, le=1)

@@ -52,6 +52,7 @@ __all__ = [
     "Poisson",
     "PoissonGaussian",
     "analyse",
+    "anscombe",
     "autocorrelation",
     "dwt2",
     "fit_poisson_gaussian",

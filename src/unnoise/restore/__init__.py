@@ -10,6 +10,21 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method(
+            "photo",
+            "a trained network told the noise level; the best for noise independent between pixels",
+            "unnoise.restore.photo:trained",
+            "Gaussian, independent between pixels",
+            "bias-free U-Net (ours); no biases: Mohan et al. 2020, ICLR",
+        ),
+        Method(
+            "photo-real",
+            "a trained network for photographs as cameras deliver them; finds the noise by itself",
+            "unnoise.restore.photo:trained_real",
+            "of cameras: dependent on brightness, shared by neighbours, with JPEG on top",
+            "bias-free U-Net (ours), trained through simulated cameras: Brooks et al. 2019, CVPR",
+            needs_sigma=False,
+        ),
+        Method(
             "dct",
             "sliding-window DCT: hard thresholding, then an empirical Wiener filter; white or coloured noise",
             "unnoise.restore.classical_dct:SlidingDCT",

@@ -35,6 +35,8 @@ def with_papers(readme: str) -> str:
 
 
 def _report(slug: str) -> str:
+    if not (REPORTS / slug / "report.json").exists():
+        return f"Not measured yet: `unnoise reproduce {slug} -o {REPORTS.relative_to(README.parent)}` does it."
     return Report.load(REPORTS / slug / "report.json").to_markdown()
 
 

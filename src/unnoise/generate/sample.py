@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unnoise.denoiser import Denoiser
 from unnoise.errors import InputError, unknown
+from unnoise.generate.guidance import Trace, Trajectory
 from unnoise.generate.samplers import SAMPLERS, Callback, begin
 from unnoise.noise.grids import check_sigmas, karras
 from unnoise.noise.seeds import generator, generators, normal_like
@@ -20,10 +21,11 @@ from unnoise.noise.seeds import generator, generators, normal_like
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """Samples (n, *shape) and what they cost: evaluations of the denoiser, (n,) integers, one for each sample."""
+    """Samples (n, *shape), what they cost, evaluations of the network for each sample (n,), and what guidance did."""
 
     x: Tensor
     nfe: Tensor
+    trace: Trace | None = None
 
 
 @torch.inference_mode()
@@ -81,10 +83,12 @@ def sample(
         x_T = start(denoiser, shape, n, levels[0], seed, first)
     randomness = [generator(seed, i, 1) for i in range(first, first + len(x_T))]  # not the numbers of x_T again
     fresh = begin(denoiser)
-    run = fresh if hasattr(fresh, "nfe") else _Counted(denoiser, len(x_T))
+    run = fresh if isinstance(fresh, Trajectory) else _Counted(denoiser, len(x_T))
+    linear = getattr(fresh.guided.policy, "linear", None) if isinstance(fresh, Trajectory) else None
+    if linear is not None and isinstance(fresh, Trajectory):
+        linear.check(fresh.guided.denoiser, sampler, fresh.guided.scale)
     x = SAMPLERS[sampler](run, x_T, levels, randomness=randomness, callback=callback, **(options or {}), **conditions)
-    nfe: Any = run.nfe
-    return Sampled(x, nfe)
+    return Sampled(x, run.nfe, run.trace() if isinstance(run, Trajectory) else None)
 
 
 def start(denoiser: Denoiser, shape: Sequence[int], n: int, sigma: float, seed: int = 0, first: int = 0) -> Tensor:

@@ -54,7 +54,7 @@ def mssim(x_hat: Cube, x: Cube, peak: float | None = None) -> float:
 
 
 def global_psnr(x_hat: Cube, x: Cube) -> float:
-    """`20 log10(max(x) / rmse)` over the whole cube, in dB: large where one band is bright, not comparable to `mpsnr`."""
+    """`20 log10(max(x) / rmse)` over the whole cube, in dB: large where one band is bright; not `mpsnr`."""
     a, b = _pair(x_hat, x)
     error = float(np.square(a - b).mean())
     return 10 * math.log10(float(b.max()) ** 2 / error) if error else math.inf

@@ -21,7 +21,7 @@ def gram(z: Tensor) -> Tensor:
     >>> gram(torch.ones(2, 5)).tolist()
     [[5.0, 5.0], [5.0, 5.0]]
     """
-    rows, samples = z.shape
+    rows = len(z)
     total = torch.zeros(rows, rows, dtype=torch.float64, device=z.device)
     for piece in z.split(max(1, _PIECE // max(rows, 1)), dim=1):
         p = piece.double()

@@ -135,7 +135,10 @@ def analyse(y: Tensor) -> NoiseProfile:
     # the two levels of white noise agree; between ratios 1.8 and 2.6 the answer slides from one to the other
     ratio = (flat / white.clamp(min=1e-5)).median()
     weight = ((ratio.log() - 0.588) / (0.956 - 0.588)).clamp(0, 1)
-    sigma = white.clamp(min=1e-9) ** (1 - weight) * flat.clamp(min=1e-9) ** weight
+    sigma = _between(white, flat, weight)
+    # texture raises `white` and so delays the slide; the flattest place bounds correlated noise from below
+    correlated = (2 * weight).clamp(max=1)
+    sigma = torch.maximum(sigma, _between(white, floor, correlated))
     line = fit_line(*curve)
     scale = float((sigma / white.clamp(min=1e-5)).median())
     return NoiseProfile(
@@ -144,8 +147,8 @@ def analyse(y: Tensor) -> NoiseProfile:
         white=tuple(white.tolist()),
         gain=line.gain * scale**2,
         read=line.read * scale,
-        correlation_x=tuple((weight * correlation[:, 0].mean(0)).tolist()),
-        correlation_y=tuple((weight * correlation[:, 1].mean(0)).tolist()),
+        correlation_x=tuple((correlated * correlation[:, 0].mean(0)).tolist()),
+        correlation_y=tuple((correlated * correlation[:, 1].mean(0)).tolist()),
         impulse_share=share,
         jpeg=jpeg_grid(windows),
         jpeg_phase=jpeg_phase(windows),
@@ -174,6 +177,11 @@ def _rise(brightness: Tensor, here: Tensor, *curve: Tensor) -> Tensor:
     line = fit_line(*curve)
     ratio = line.std(brightness).square().mean() / line.std(brightness[here]).square().mean().clamp(min=1e-12)
     return ratio.sqrt().clamp(0.5, 4)
+
+
+def _between(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    """The geometric mean with these weights."""
+    return a.clamp(min=1e-9) ** (1 - weight) * b.clamp(min=1e-9) ** weight
 
 
 def _quantile(x: Tensor, blocks: Blocks, q: float) -> Tensor:

@@ -33,7 +33,6 @@ class Raw:
     white : counts of saturation.
     iso, exposure : ISO and seconds, `None` where the file does not say.
     gains : as-shot white balance of R, G, B, green at 1.
-    to_srgb : rows of the matrix from white-balanced camera colours to linear sRGB, `None` if unknown.
     camera : its name, empty if unknown.
     """
 
@@ -44,7 +43,6 @@ class Raw:
     iso: float | None = None
     exposure: float | None = None
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    to_srgb: tuple[tuple[float, float, float], ...] | None = None
     camera: str = ""
 
     def __post_init__(self) -> None:
@@ -113,6 +111,21 @@ def read_raw(
     return replace(raw, **changes) if changes else raw
 
 
+def as_raw(mosaic: NDArray[Any], pattern: str = "RGGB", black: float = 0.0, white: float | None = None) -> Raw:
+    """A mosaic (H, W) of counts with its levels; `white` is by default the end of an integer type, 1 for floats.
+
+    Raises
+    ------
+    InputError : another type or shape, values that are not finite, levels that make no sense.
+    """
+    if mosaic.dtype.kind not in "uf":
+        raise InputError(f"a mosaic of type {mosaic.dtype} is not supported: convert it to uint16 or float32")
+    if mosaic.dtype.kind == "f" and not np.isfinite(mosaic).all():
+        raise InputError("the mosaic holds values that are NaN or infinite: fill them first")
+    end = float(np.iinfo(mosaic.dtype).max) if mosaic.dtype.kind == "u" else 1.0
+    return Raw(mosaic, pattern, (float(black),) * 4, end if white is None else float(white))
+
+
 def _from_camera(path: Path, max_pixels: int) -> Raw:
     try:
         import rawpy
@@ -136,7 +149,6 @@ def _from_camera(path: Path, max_pixels: int) -> Raw:
             levels = [float(file.black_level_per_channel[k]) for k in cells.flat]
             wb = np.array(file.camera_whitebalance[:3], np.float64)
             good = bool(np.isfinite(wb).all() and (wb > 0).all())
-            matrix = np.asarray(file.color_matrix, np.float64)[:, :3]
             return Raw(
                 np.array(file.raw_image_visible),
                 pattern,
@@ -144,7 +156,6 @@ def _from_camera(path: Path, max_pixels: int) -> Raw:
                 float(file.white_level),
                 *_exposure(path),
                 gains=tuple(wb / wb[1]) if good else (1.0, 1.0, 1.0),
-                to_srgb=tuple(map(tuple, matrix)) if np.abs(matrix).sum() > 0 else None,
                 camera=_camera(path),
             )
     except rawpy.LibRawError as error:

@@ -22,6 +22,12 @@ FORMATS: dict[str, tuple[str, ...]] = {
 
 EXTENSIONS: dict[str, str] = {extension: name for name, known in FORMATS.items() for extension in known}
 
+RAW_EXTENSIONS = (
+    ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".raf", ".orf", ".rw2", ".pef", ".srw",
+    ".kdc", ".dcr", ".mrw", ".3fr", ".iiq", ".erf", ".mos", ".mef", ".x3f",
+)  # fmt: skip
+"""Extensions of camera files, which hold a sensor's mosaic."""
+
 MAGIC: dict[bytes, str] = {
     b"\x89PNG\r\n\x1a\n": "png",
     b"\xff\xd8\xff": "jpeg",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unnoise.noise.models import Correlated, Gaussian, Impulse, Jpeg, NoiseModel, Poisson, PoissonGaussian
     from unnoise.noise.profile import NoiseProfile, analyse
     from unnoise.noise.seeds import generator, generators
+    from unnoise.noise.sensor import CameraNoise, SensorNoise
     from unnoise.noise.wavelets import dwt2, idwt2
 
 # module -> names it is asked for at first use (PEP 562), so that importing a light module of this room stays light
@@ -35,12 +36,14 @@ _ROOMS = {
     ),
     "models": ("Correlated", "Gaussian", "Impulse", "Jpeg", "NoiseModel", "Poisson", "PoissonGaussian"),
     "profile": ("NoiseProfile", "analyse"),
+    "sensor": ("CameraNoise", "SensorNoise"),
     "seeds": ("generator", "generators"),
     "wavelets": ("dwt2", "idwt2"),
 }
 _MODULE = {name: module for module, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "CameraNoise",
     "CameraParameters",
     "CameraPipeline",
     "Correlated",
@@ -51,6 +54,7 @@ __all__ = [
     "NoiseProfile",
     "Poisson",
     "PoissonGaussian",
+    "SensorNoise",
     "analyse",
     "anscombe",
     "autocorrelation",

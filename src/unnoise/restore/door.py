@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from unnoise.data.photo import MAX_PIXELS, read_photo, write_photo
+from unnoise.data.raw import Raw, as_raw, is_raw, read_raw, write_developed
 from unnoise.denoiser import Denoiser, Tiled
 from unnoise.errors import InputError, OutputError, unknown
 from unnoise.noise.profile import analyse
@@ -24,7 +25,7 @@ from unnoise.restore.pixels import InCounts, Pixels, pixels_of
 if TYPE_CHECKING:
     from unnoise.noise.profile import NoiseProfile
 
-KINDS = ("photo",)
+KINDS = ("photo", "raw")
 AUTOMATIC = ("auto", "classical")
 """Methods that choose another by the noise found: among all, or among those that need no trained network."""
 TILE = 512
@@ -73,7 +74,8 @@ def denoise(
         the path of a PNG, JPEG, TIFF, WebP or npy file. Integers (uint8, uint16) are counts; floats are in [0, 1].
     method : a key of `METHODS`, or "auto": chosen by the noise that is found, a clean picture is left as it is;
         "classical": the same without trained networks.
-    kind : "photo", or `None` to infer it.
+    kind : "photo"; "raw" for a mosaic (H, W) in the counts of a sensor, with the options `pattern` ("RGGB"), `black`,
+        `white` and `camera` (see `restore.raw.restore_raw`); or `None` to infer it: camera files are raw.
     sigma : noise standard deviation in the units of x (counts for integers); one number, one a channel, or a map of
         the picture's height and width. `None`: measured.
     strength : 0 gives x bit for bit, 1 the full effect: `x + strength * (clean - x)`.
@@ -140,6 +142,8 @@ def restore(
     """
     _check_arguments(method, kind, strength, tile)
     where = _device(device)
+    if kind == "raw" or (kind is None and isinstance(x, (str, os.PathLike)) and is_raw(x)):
+        return _restore_raw(x, method, sigma, strength, tile, where, calibrate, max_pixels, progress, options)
     if isinstance(x, (str, os.PathLike)):
         photo = read_photo(x, max_pixels)
         done = _run(photo.pixels, method, sigma, strength, tile, where, calibrate, progress, options)
@@ -177,10 +181,51 @@ def denoise_file(
     where = _device(device)
     if Path(dst).exists() and not overwrite:
         raise OutputError(f"{dst} exists: choose another name or pass --overwrite")  # before the work, not after it
+    if kind == "raw" or (kind is None and is_raw(src)):
+        raw, given = raw_of(src, options, max_pixels)
+        done = _restore_raw(raw, method, sigma, strength, tile, where, calibrate, max_pixels, progress, given)
+        write_developed(dst, raw.with_mosaic(done.image), overwrite)
+        return replace(done, image=None)
     photo = read_photo(src, max_pixels)
     done = _run(photo.pixels, method, sigma, strength, tile, where, calibrate, progress, options)
     write_photo(dst, photo.with_pixels(done.image), overwrite)
     return replace(done, image=None)
+
+
+def raw_of(x: Any, options: dict[str, Any], max_pixels: int = MAX_PIXELS) -> tuple[Raw, dict[str, Any]]:
+    """What kind="raw" takes as a `Raw`, and the options that are left for the method."""
+    levels = {name: options[name] for name in ("pattern", "black", "white") if name in options}
+    rest = {name: value for name, value in options.items() if name not in levels}
+    if isinstance(x, Raw):
+        return x, rest
+    if isinstance(x, (str, os.PathLike)):
+        return read_raw(x, max_pixels=max_pixels, **levels), rest
+    if not isinstance(x, np.ndarray):
+        raise InputError(f"kind='raw' takes a NumPy mosaic (H, W) or the path of a file, not {type(x).__name__}")
+    return as_raw(x, **levels), rest
+
+
+def _restore_raw(
+    x: Any,
+    method: str,
+    sigma: Level | None,
+    strength: float,
+    tile: int | None,
+    device: torch.device | None,
+    calibrate: bool,
+    max_pixels: int,
+    progress: Progress | None,
+    options: dict[str, Any],
+) -> Restored:
+    from unnoise.restore.raw import restore_raw
+
+    if calibrate:
+        raise InputError("calibrate is for pictures: a raw mosaic's noise is fitted anyway; leave it out")
+    if sigma is not None and not isinstance(sigma, (int, float)):
+        raise InputError("sigma of a raw mosaic is one number, in the counts of the sensor")
+    raw, rest = raw_of(x, options, max_pixels)
+    done = restore_raw(raw, method, sigma=sigma, strength=strength, tile=tile, device=device, progress=progress, **rest)
+    return Restored(done.raw.mosaic, done.choice, None, done.seconds)
 
 
 def _run(

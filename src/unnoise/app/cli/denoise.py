@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from unnoise.data.formats import EXTENSIONS, RAW_EXTENSIONS
 from unnoise.data.inputs import expand_inputs, output_paths
 from unnoise.errors import InputError, UnnoiseError
 
@@ -30,7 +31,7 @@ def denoise(
             "-m", "--method", help="auto, classical (auto without networks), or a name from: unnoise methods."
         ),
     ] = "auto",
-    kind: Annotated[str | None, typer.Option(help="What the data is, where that is ambiguous: photo.")] = None,
+    kind: Annotated[str | None, typer.Option(help="What the data is, where that is ambiguous: photo or raw.")] = None,
     sigma: Annotated[float | None, typer.Option(help="Noise level, 0-255. Default: estimated.")] = None,
     strength: Annotated[float, typer.Option(help="From 0 (the input) to 1 (all the noise taken).")] = 1.0,
     tile: Annotated[int | None, typer.Option(help="Tile edge in pixels; smaller takes less memory.")] = None,
@@ -52,8 +53,8 @@ def denoise(
     A batch goes on past a bad file (exit code 1) and past results that are there already, so a stopped one resumes.
     """
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
-    sources = expand_inputs(inputs)
-    targets = output_paths(sources, out, overwrite)
+    sources = expand_inputs(inputs, (*EXTENSIONS, *RAW_EXTENSIONS))
+    targets = [_target(s, t, kind, out) for s, t in zip(sources, output_paths(sources, out, overwrite), strict=True)]
     parsed = parse_options(options or [])
     if out is not None and (len(sources) > 1 or out.endswith(("/", "\\"))):
         make_folder(Path(out).expanduser())
@@ -72,6 +73,17 @@ def denoise(
                 continue
             try:
                 refuse_existing(target, overwrite)  # before the work, not after it
+                if _is_raw(source, kind):
+                    from unnoise.restore.door import denoise_file
+
+                    options_of = {"sigma": sigma, "strength": strength, "tile": tile, "device": device} | parsed
+                    raw = denoise_file(
+                        source, target, method, overwrite=overwrite, max_pixels=max_pixels, kind="raw",
+                        calibrate=calibrate, progress=progress, **options_of,
+                    )  # fmt: skip
+                    how = f"{raw.choice.method}: {raw.choice.reason}; {raw.seconds:.2f} s"
+                    console.print(f"{source} -> {target}\n  {how}", markup=False)
+                    continue
                 photo = read_photo(source, max_pixels)
                 done = restore(
                     photo.pixels,
@@ -100,6 +112,18 @@ def denoise(
     if failed:
         errors.print(f"unnoise: {failed} of {len(sources)} files failed")
         raise typer.Exit(1)
+
+
+def _is_raw(source: Path, kind: str | None) -> bool:
+    return kind == "raw" or (kind is None and source.suffix.lower() in RAW_EXTENSIONS)
+
+
+def _target(source: Path, target: Path, kind: str | None, out: str | None) -> Path:
+    """A result that was not named by hand is written as a TIFF where its source is a camera file."""
+    by_hand = out is not None and target == Path(out).expanduser()
+    if _is_raw(source, kind) and not by_hand and target.suffix.lower() in RAW_EXTENSIONS:
+        return target.with_suffix(".tif")
+    return target
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

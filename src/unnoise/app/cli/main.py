@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from unnoise._version import __version__
 from unnoise.app.cli.bench import bench
+from unnoise.app.cli.calibrate import calibrate
 from unnoise.app.cli.compare import compare
 from unnoise.app.cli.denoise import denoise
 from unnoise.app.cli.lists import data, methods, models, papers
@@ -37,6 +38,7 @@ app = typer.Typer(
 CLEAN, LOOK, BUILD, LIST = "Clean", "Look", "Train and prove", "List"
 app.command(rich_help_panel=CLEAN)(denoise)
 app.command(rich_help_panel=LOOK)(noise)
+app.command(rich_help_panel=LOOK)(calibrate)
 app.command(rich_help_panel=LOOK)(compare)
 app.command(rich_help_panel=BUILD)(train)
 app.command(rich_help_panel=BUILD)(reproduce)

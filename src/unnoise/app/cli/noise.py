@@ -23,11 +23,20 @@ def noise(
         str | None, typer.Option("-o", "--out", help="File or folder of the plot. Default: NAME.noise.png.")
     ] = None,
     plot: Annotated[bool, typer.Option("--plot/--no-plot", help="Draw the plot.")] = True,
+    profile: Annotated[
+        str | None, typer.Option(help="For raw files: a camera file of unnoise calibrate, or a shipped camera.")
+    ] = None,
+    iso: Annotated[float | None, typer.Option(help="With --profile: ISO, where the file does not say.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing plot.")] = False,
     max_pixels: Annotated[int, typer.Option(help="Refuse larger pictures before decoding them.")] = 250_000_000,
 ) -> None:
     """Name the noise: level, dependence on brightness, correlation, impulses, JPEG grid."""
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+    if profile is not None:
+        from unnoise.app.cli.noise_raw import noise_of_raw
+
+        noise_of_raw(inputs, profile, iso, max_pixels)
+        return
     sources = expand_inputs(inputs)
     plots = output_paths(sources, out, overwrite, ".noise", ".png")
 
@@ -43,15 +52,15 @@ def noise(
         try:
             pixels = pixels_of(read_photo(source, max_pixels).pixels)
             y = pixels.unit()
-            profile = analyse(y)
-            console.print(f"{source}: {profile.describe()}", markup=False)
-            console.print(_table(profile))
+            found = analyse(y)
+            console.print(f"{source}: {found.describe()}", markup=False)
+            console.print(_table(found))
             if plot:
                 from unnoise.app.noise_plot import noise_plot
 
                 refuse_existing(target, overwrite)
                 with replacing(target, overwrite) as temporary:
-                    noise_plot(y, profile, source.name, temporary)
+                    noise_plot(y, found, source.name, temporary)
                 console.print(f"  see {target}", markup=False)
         except UnnoiseError as error:
             name_the_file(error, source)

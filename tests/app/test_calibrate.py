@@ -1,0 +1,75 @@
+"""`unnoise calibrate` and `unnoise noise --profile` on frames drawn from a known camera."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from unnoise.noise.seeds import generator
+from unnoise.noise.sensor import CameraNoise, SensorNoise
+
+NOISE = SensorNoise(gain=0.5, read=2.0, shape=0.14, row=0.5, scale=3900.0, model="PTR")
+
+
+@pytest.fixture
+def shots(tmp_path):
+    def frame(level, seed):
+        x = torch.full((1, 1, 96, 128), level / 3900)
+        y = NOISE.sample(x, generator(seed))[0, 0].numpy() * 3900 + 100
+        return np.rint(y).clip(0, 4000).astype(np.uint16)
+
+    rows = ["file,kind,iso,exposure,snap"]
+    for i in range(6):
+        tifffile.imwrite(tmp_path / f"dark{i}.tif", frame(0, i))
+        rows.append(f"dark{i}.tif,bias,400,0.001,{i}")
+    for level in (300, 900, 1800):
+        for k in range(2):
+            tifffile.imwrite(tmp_path / f"flat{level}_{k}.tif", frame(level, level + k))
+            rows.append(f"flat{level}_{k}.tif,flat,400,{level / 1e5},{k}")
+    (tmp_path / "frames.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def test_from_folders_of_frames_to_a_camera_that_explains_them(shots, unnoise):
+    out = shots / "camera.json"
+    said = unnoise("calibrate", "--bias", shots / "dark*.tif", "--flat", shots / "flat*.tif", "-o", out)
+    assert said.code == 0, said.err
+    assert "all frames are taken as of one ISO" in said.out and "6 flats were paired by equal mean" in said.out
+    assert "Tukey-lambda and rows" in said.out and (shots / "camera.png").stat().st_size > 10_000
+    camera = CameraNoise.load(out)
+    assert camera.gains[0] == pytest.approx(0.5, rel=0.05) and camera.read.at(0.5) == pytest.approx(2, rel=0.05)
+    noise = unnoise("noise", shots / "flat900_0.tif", "--profile", out)
+    assert noise.code == 0 and "K = 0.5" in noise.out
+    line = next(row for row in noise.out.splitlines() if "gray" in row).split()
+    assert float(line[3]) == pytest.approx(float(line[4]), rel=0.05)
+
+
+def test_a_table_of_frames_gives_iso_and_exposure(shots, unnoise):
+    out = shots / "camera.json"
+    said = unnoise("calibrate", "--frames", shots / "frames.csv", "--pattern", "mono", "-o", out, "--no-plot")
+    assert said.code == 0 and "note: no" not in said.out
+    assert json.loads(out.read_text())["table"][0]["iso"] == 400
+    again = unnoise("calibrate", "--frames", shots / "frames.csv", "-o", out)
+    assert again.code == 2 and "exists" in again.err
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("file,kind,iso\n", "lacks the column exposure"),
+        ("file,kind,iso,exposure,snap\ndark0.tif,lamp,1,1,1\n", "line 2: kind is 'lamp'"),
+        ("file,kind,iso,exposure,snap\ndark0.tif,bias,x,1,1\n", "must be numbers"),
+        ("file,kind,iso,exposure,snap\ndark0.tif,bias,100,1,1\n", "1 bias frames and 0 flats"),
+    ],
+)
+def test_a_table_with_a_mistake(shots, unnoise, table, message):
+    (shots / "t.csv").write_text(table)
+    said = unnoise("calibrate", "--frames", shots / "t.csv", "-o", shots / "c.json")
+    assert said.code == 2 and message in said.err and len(said.err.strip().splitlines()) == 1
+
+
+def test_nothing_to_calibrate_with(tmp_path, unnoise):
+    assert "give dark frames with --bias" in unnoise("calibrate", "-o", tmp_path / "c.json").err
+    assert "ends in .json" in unnoise("calibrate", "-o", tmp_path / "c.txt").err

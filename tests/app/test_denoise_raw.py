@@ -1,0 +1,42 @@
+"""`unnoise denoise IMG.DNG`."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from unnoise.data.raw import Raw, read_raw, write_developed
+
+pytest.importorskip("rawpy", reason="needs the extra 'raw'")
+
+
+@pytest.fixture
+def dng(tmp_path):
+    noisy = np.random.default_rng(0).poisson(500, (64, 96)).astype(np.uint16) + 64
+    write_developed(tmp_path / "a.dng", Raw(noisy, "GRBG", (64.0,) * 4, 4000.0))
+    return tmp_path / "a.dng"
+
+
+def test_a_camera_file_becomes_a_linear_tiff_or_a_dng(dng, unnoise):
+    said = unnoise("denoise", dng)
+    assert said.code == 0 and "photon and read noise found" in said.out, said.err
+    rgb = tifffile.imread(dng.with_name("a.denoised.tif"))
+    assert rgb.shape == (64, 96, 3) and rgb.dtype == np.uint16
+    assert rgb.mean() == pytest.approx(500 / 3936 * 65535, rel=0.01)
+    assert unnoise("denoise", dng, "-o", dng.with_name("b.dng")).code == 0
+    before, after = read_raw(dng), read_raw(dng.with_name("b.dng"))
+    assert after.pattern == before.pattern and after.mosaic.std() < 0.3 * before.mosaic.std()
+
+
+def test_a_folder_takes_camera_files_along(dng, unnoise):
+    said = unnoise("denoise", dng.parent, "-o", f"{dng.parent}/out/")
+    assert said.code == 0 and (dng.parent / "out" / "a.tif").is_file()
+
+
+def test_a_gray_file_by_kind(dng, unnoise, tmp_path):
+    tifffile.imwrite(tmp_path / "m.tif", read_raw(dng).mosaic)
+    levels = ("--kind", "raw", "--set", "pattern=GRBG", "--set", "black=64", "--set", "white=4000")
+    said = unnoise("denoise", tmp_path / "m.tif", *levels, "-o", tmp_path / "n.npy")
+    assert said.code == 0, said.err
+    assert np.load(tmp_path / "n.npy").std() < 15
+    said = unnoise("denoise", tmp_path / "m.tif", "--kind", "raw", "--set", "pattern=RGBX")
+    assert said.code == 2 and "unknown Bayer order" in said.err

@@ -33,10 +33,10 @@ def psnr(x_hat, x):
 @pytest.mark.parametrize(
     ("name", "level", "expected"),
     [
-        ("astronaut", 25, 0.0),
-        ("coffee", 50, 0.0),
-        ("chelsea", 15, 0.0),
-        ("camera", 25, 0.0),
+        ("astronaut", 25, 32.52),
+        ("coffee", 50, 29.11),
+        ("chelsea", 15, 33.13),
+        ("camera", 25, 32.55),
     ],
 )
 def test_quality_on_pictures_it_was_not_trained_on(photo, name, level, expected):
@@ -45,11 +45,11 @@ def test_quality_on_pictures_it_was_not_trained_on(photo, name, level, expected)
     assert psnr(photo(y, level / 255), x) > expected - 0.1
 
 
-@pytest.mark.parametrize("level", [1, 100, 150])
+@pytest.mark.parametrize("level", [3, 100, 150])
 def test_levels_outside_training_do_not_collapse(photo, level):
     x, y = noisy(data.astronaut()[40:232, 60:252], level)
     gain = psnr(photo(y, level / 255), x) - float(-10 * (y - x).square().mean().log10())
-    assert gain > (0.0 if level == 1 else 10.0)
+    assert gain > (1.0 if level == 3 else 10.0)
 
 
 @pytest.mark.parametrize("name", ["bsd68", "cbsd68"])

@@ -1,7 +1,7 @@
 """Raw mosaics at the door: each colour plane made uniform by the generalised Anscombe transform, denoised, put back.
 
-Until a raw network is trained this is the honest default: the planes of the packed mosaic are gray pictures with
-Poisson-Gaussian noise that is independent between pixels, which is what classical methods are made for.
+The planes of the packed mosaic are gray pictures with Poisson-Gaussian noise that is independent between pixels, so
+once it is uniform, methods for pictures apply.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from unnoise.noise.sensor import CameraNoise
 from unnoise.restore import METHODS
 from unnoise.restore.auto import Choice
 
+AUTOMATIC = {"auto": "photo", "classical": "dct"}
 TILE = 512
 LEAST = 1e-6  # read noise in units of white, below which a transform would divide by nothing
 
@@ -56,7 +57,7 @@ def restore_raw(
 
     Parameters
     ----------
-    method : "auto" (the sliding-window DCT) or a method of `METHODS` for pictures with a noise level.
+    method : "auto" (the network `photo`), "classical" (the sliding-window DCT), or a method of `METHODS` for pictures with a noise level.
     sigma : standard deviation of the noise in counts, the same at every brightness; `None`: a law of photon and read
         noise, from `camera` at the file's ISO or else fitted to the mosaic itself.
     camera : what `unnoise calibrate` measured, or the name or path of it.
@@ -76,10 +77,9 @@ def restore_raw(
     (dtype('uint16'), True)
     """
     start = time.perf_counter()
-    if method == "auto":
-        method = "dct"
+    method = AUTOMATIC.get(method, method)
     if method not in METHODS:
-        raise unknown("method", method, ["auto", *METHODS])
+        raise unknown("method", method, [*AUTOMATIC, *METHODS])
     if not (METHODS[method].needs_sigma and "photo" in METHODS[method].kinds):
         able = ", ".join(m.name for m in METHODS.values() if m.needs_sigma and "photo" in m.kinds)
         raise InputError(f"method {method} does not take raw mosaics: use one of {able}")

@@ -25,7 +25,7 @@ print([name for name in ('torch', 'skimage', 'cv2', 'scipy', 'numpy') if name in
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PHOTO)
 def test_a_method_is_called_what_its_key_says_and_its_card_agrees(name):
     method = METHODS[name]
     assert method.name == name

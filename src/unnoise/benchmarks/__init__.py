@@ -5,6 +5,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "unnoise.benchmarks.photo:run",
         "colour photographs with Gaussian noise: PSNR, SSIM, seconds a megapixel",
     ),
+    "cubes": ("unnoise.benchmarks.cubes:run", "hyperspectral cubes beside HyDe: PSNR, spectral angle, seconds a cube"),
     "wavelets": ("unnoise.benchmarks.wavelets:run", "the periodised wavelet transform of a 200-band cube, beside pywt"),
     "tiling": ("unnoise.benchmarks.tiling:run", "time and memory of exact tiling, beside the whole picture at once"),
     "startup": ("unnoise.benchmarks.startup:run", "how long help, lists and usage errors take to appear"),

@@ -95,8 +95,8 @@ def read_cube(path: str | os.PathLike[str], dataset: str | None = None, band_axi
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_cube(Path(folder) / "a.hdr", Cube(np.ones((2, 3, 4), np.uint16), wavelengths=(450, 550, 650, 750)))
     ...     cube = read_cube(Path(folder) / "a.hdr")
-    >>> cube.values.shape, cube.values.dtype, cube.wavelengths
-    ((2, 3, 4), dtype('uint16'), (450.0, 550.0, 650.0, 750.0))
+    >>> cube.values.shape, cube.values.dtype.name, cube.wavelengths
+    ((2, 3, 4), 'uint16', (450.0, 550.0, 650.0, 750.0))
     """
     from importlib import import_module
 

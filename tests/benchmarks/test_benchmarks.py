@@ -39,6 +39,17 @@ def test_tiles_equal_the_whole_picture(bench):
     assert found and all(s["difference"] < 1e-5 for s in found.values())
 
 
+@pytest.mark.slow
+def test_cubes_are_cleaned_by_every_method(bench, monkeypatch):
+    monkeypatch.delenv("UNNOISE_HYDE_PYTHON", raising=False)
+    report = bench("cubes")
+    found = scores(report)
+    assert len(found) == 7 and all(name.startswith("unnoise") for name in found)
+    assert all(s["mpsnr"] > 26 and s["sam"] < 8 for s in found.values())
+    assert all("set UNNOISE_HYDE_PYTHON" in reason for reason in report["skipped"].values())
+    assert "HyDe did not run" in report["notes"]
+
+
 def test_startup_starts(bench):
     report = bench("startup")
     assert report["results"][0]["seconds"][0] < report["results"][1]["seconds"][0]

@@ -10,6 +10,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "unnoise.benchmarks.large:run",
         "a 12-megapixel file end to end at several tile sizes: seconds and memory",
     ),
+    "cubes": ("unnoise.benchmarks.cubes:run", "hyperspectral cubes beside HyDe: PSNR, spectral angle, seconds a cube"),
     "wavelets": ("unnoise.benchmarks.wavelets:run", "the periodised wavelet transform of a 200-band cube, beside pywt"),
     "tiling": ("unnoise.benchmarks.tiling:run", "time and memory of exact tiling, beside the whole picture at once"),
     "startup": ("unnoise.benchmarks.startup:run", "how long help, lists and usage errors take to appear"),

@@ -27,12 +27,17 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to do the job: `target` is the `module:function` that, given `options`, prepares a `Work`."""
+    """One way to do the job: `target` is the `module:function` that, given `options`, prepares a `Work`.
+
+    `python` is the interpreter of another environment, for a library that cannot live in this one; it gets this
+    package's source on its path.
+    """
 
     name: str
     target: str
     options: Mapping[str, Any] = field(default_factory=dict)
     ours: bool = False
+    python: str | None = None
 
 
 @dataclass(frozen=True)
@@ -190,8 +195,10 @@ class _Worker:
         self.name = contender.name
         limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
+        if contender.python is not None:
+            limits["PYTHONPATH"] = str(Path(__file__).parents[2])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "unnoise.benchmarks.worker"],
+            [contender.python or sys.executable, "-m", "unnoise.benchmarks.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,

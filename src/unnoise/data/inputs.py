@@ -120,7 +120,7 @@ def natural(path: Path) -> list[tuple[int, str]]:
 
 
 def _expand(path: Path, wanted: set[str]) -> list[Path]:
-    if path.is_dir():
+    if path.is_dir() and path.suffix.lower() != ".zarr":  # a store of one array
         files = [p for p in path.iterdir() if p.is_file() and p.suffix.lower() in wanted and not _ours(p)]
         if not files:
             raise InputError(f"the folder {path} holds no pictures ({', '.join(sorted(wanted))})")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from unnoise.data.cube import ONLY_CUBES, read_cube, write_cube
 from unnoise.data.photo import MAX_PIXELS, read_photo, write_photo
 from unnoise.data.raw import Raw, as_raw, is_raw, read_raw, write_developed
 from unnoise.denoiser import Denoiser, Tiled
@@ -20,36 +21,17 @@ from unnoise.errors import InputError, OutputError, unknown
 from unnoise.noise.profile import analyse
 from unnoise.restore import METHODS
 from unnoise.restore.auto import Choice, build, choose
+from unnoise.restore.cubes import restore_cube
 from unnoise.restore.pixels import InCounts, Pixels, pixels_of
+from unnoise.restore.result import Restored as Restored
 
-if TYPE_CHECKING:
-    from unnoise.noise.profile import NoiseProfile
-
-KINDS = ("photo", "raw")
+KINDS = ("photo", "raw", "cube")
 AUTOMATIC = ("auto", "classical")
 """Methods that choose another by the noise found: among all, or among those that need no trained network."""
 TILE = 512
 
 Progress = Callable[[int, int], None]
 Level = float | Sequence[float] | np.ndarray | Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Restored:
-    """A restored picture and how it came about.
-
-    Attributes
-    ----------
-    image : what came in, clean: an array or tensor of the same shape and type; `None` when it was written to a file.
-    choice : the method that was used and why.
-    profile : the noise that was found, with levels for white at 1; `None` where nothing had to be measured.
-    seconds : for measuring and denoising, without reading and writing files.
-    """
-
-    image: Any
-    choice: Choice
-    profile: NoiseProfile | None
-    seconds: float
 
 
 def denoise(
@@ -75,7 +57,10 @@ def denoise(
     method : a key of `METHODS`, or "auto": chosen by the noise that is found, a clean picture is left as it is;
         "classical": the same without trained networks.
     kind : "photo"; "raw" for a mosaic (H, W) in the counts of a sensor, with the options `pattern` ("RGGB"), `black`,
-        `white` and `camera` (see `restore.raw.restore_raw`); or `None` to infer it: camera files are raw.
+        `white` and `camera` (see `restore.raw.restore_raw`); "cube"; or `None` to infer it:
+        camera files are raw, files of formats that only cubes have are cubes, the rest pictures.
+        As a cube x is NumPy (H, W, bands) or torch ([B,] bands, H, W) of any scale; see `restore.cubes.restore_cube`,
+        whose `mask` and `nodata` may be given, too.
     sigma : noise standard deviation in the units of x (counts for integers); one number, one a channel, or a map of
         the picture's height and width. `None`: measured.
     strength : 0 gives x bit for bit, 1 the full effect: `x + strength * (clean - x)`.
@@ -144,6 +129,13 @@ def restore(
     where = _device(device)
     if kind == "raw" or (kind is None and isinstance(x, (str, os.PathLike)) and is_raw(x)):
         return _restore_raw(x, method, sigma, strength, tile, where, calibrate, max_pixels, progress, options)
+    if kind == "cube" or (kind is None and is_cube_file(x)):
+        _photo_only(tile, calibrate)
+        if not isinstance(x, (str, os.PathLike)):
+            return restore_cube(x, method, sigma=sigma, strength=strength, device=where, **options)
+        cube = read_cube(x)
+        more = {"sigma": sigma, "strength": strength, "device": where, "nodata": cube.nodata, **options}
+        return restore_cube(cube.values, method, **more)
     if isinstance(x, (str, os.PathLike)):
         photo = read_photo(x, max_pixels)
         done = _run(photo.pixels, method, sigma, strength, tile, where, calibrate, progress, options)
@@ -186,6 +178,13 @@ def denoise_file(
         done = _restore_raw(raw, method, sigma, strength, tile, where, calibrate, max_pixels, progress, given)
         write_developed(dst, raw.with_mosaic(done.image), overwrite)
         return replace(done, image=None)
+    if kind == "cube" or (kind is None and is_cube_file(src)):
+        _photo_only(tile, calibrate)
+        cube = read_cube(src)
+        more = {"sigma": sigma, "strength": strength, "device": where, "nodata": cube.nodata, **options}
+        restored = restore_cube(cube.values, method, **more)
+        write_cube(dst, cube.with_values(restored.image), overwrite)
+        return replace(restored, image=None)
     photo = read_photo(src, max_pixels)
     done = _run(photo.pixels, method, sigma, strength, tile, where, calibrate, progress, options)
     write_photo(dst, photo.with_pixels(done.image), overwrite)
@@ -240,6 +239,8 @@ def _run(
     options: dict[str, Any],
 ) -> Restored:
     start = time.perf_counter()
+    if method != "auto" and "photo" not in METHODS[method].kinds:
+        raise InputError(f"method {method} is for {METHODS[method].kinds[0]}s: pass kind='{METHODS[method].kinds[0]}'")
     pixels = pixels_of(x, float(sigma) if isinstance(sigma, (int, float)) and 0 < sigma < 1 else 0.0)
     level = None if sigma is None else _level(sigma, pixels)
     profile = None
@@ -303,6 +304,16 @@ def _check_arguments(method: str, kind: str | None, strength: float, tile: int |
         raise InputError(f"strength must be between 0 and 1, got {strength:g}")
     if tile is not None and tile < 1:
         raise InputError(f"tile must be at least 1 pixel, got {tile}")
+
+
+def is_cube_file(x: Any) -> bool:
+    """Whether x is a path with an extension that only cubes have; TIFF and npy are pictures unless told otherwise."""
+    return isinstance(x, (str, os.PathLike)) and Path(x).suffix.lower() in ONLY_CUBES
+
+
+def _photo_only(tile: int | None, calibrate: bool) -> None:
+    if tile is not None or calibrate:
+        raise InputError("methods for cubes look at the whole cube and tune themselves: leave tile and calibrate out")
 
 
 def _device(device: str | torch.device | None) -> torch.device | None:

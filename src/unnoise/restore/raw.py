@@ -57,7 +57,8 @@ def restore_raw(
 
     Parameters
     ----------
-    method : "auto" (the network `photo`), "classical" (the sliding-window DCT), or a method of `METHODS` for pictures with a noise level.
+    method : "auto" (the network `photo`), "classical" (the sliding-window DCT), or a method of `METHODS` for pictures
+        with a noise level.
     sigma : standard deviation of the noise in counts, the same at every brightness; `None`: a law of photon and read
         noise, from `camera` at the file's ISO or else fitted to the mosaic itself.
     camera : what `unnoise calibrate` measured, or the name or path of it.

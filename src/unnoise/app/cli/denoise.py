@@ -1,13 +1,14 @@
-"""`unnoise denoise`: clean pictures."""
+"""`unnoise denoise`: clean pictures and spectral cubes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 
+from unnoise.data.cube import CUBE_EXTENSIONS, ONLY_CUBES
 from unnoise.data.formats import EXTENSIONS, RAW_EXTENSIONS
 from unnoise.data.inputs import expand_inputs, output_paths
 from unnoise.errors import InputError, UnnoiseError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from unnoise.restore.door import Restored
 
-INPUTS = Annotated[list[str], typer.Argument(metavar="IN...", help="Pictures, globs or folders.")]
+INPUTS = Annotated[list[str], typer.Argument(metavar="IN...", help="Pictures, cubes, globs or folders.")]
 
 
 def denoise(
@@ -31,8 +32,12 @@ def denoise(
             "-m", "--method", help="auto, classical (auto without networks), or a name from: unnoise methods."
         ),
     ] = "auto",
-    kind: Annotated[str | None, typer.Option(help="What the data is, where that is ambiguous: photo or raw.")] = None,
-    sigma: Annotated[float | None, typer.Option(help="Noise level, 0-255. Default: estimated.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="What the data is, where that is ambiguous: photo, raw or cube.")
+    ] = None,
+    sigma: Annotated[
+        float | None, typer.Option(help="Noise level, 0-255 (cubes: file units). Default: estimated.")
+    ] = None,
     strength: Annotated[float, typer.Option(help="From 0 (the input) to 1 (all the noise taken).")] = 1.0,
     tile: Annotated[int | None, typer.Option(help="Tile edge in pixels; smaller takes less memory.")] = None,
     device: Annotated[str | None, typer.Option(help="Where a network runs: cpu, cuda, mps.")] = None,
@@ -47,13 +52,18 @@ def denoise(
         bool, typer.Option("--report", help="Also write NAME.report.png (before, after, removed) and NAME.report.json.")
     ] = False,
     max_pixels: Annotated[int, typer.Option(help="Refuse larger pictures before decoding them.")] = 250_000_000,
+    dataset: Annotated[str | None, typer.Option(help="Which array of a file with several cubes.")] = None,
+    band_axis: Annotated[
+        int | None, typer.Option(help="Axis of a cube's bands, 0-2, where its file leaves it open.")
+    ] = None,
 ) -> None:
-    """Clean pictures; what is in their files besides pixels is kept.
+    """Clean pictures and cubes; what is in their files besides values is kept.
 
     A batch goes on past a bad file (exit code 1) and past results that are there already, so a stopped one resumes.
     """
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
-    sources = expand_inputs(inputs, (*EXTENSIONS, *RAW_EXTENSIONS))
+    known = CUBE_EXTENSIONS if kind == "cube" else (*EXTENSIONS, *RAW_EXTENSIONS)
+    sources = expand_inputs(inputs, known)
     targets = [_target(s, t, kind, out) for s, t in zip(sources, output_paths(sources, out, overwrite), strict=True)]
     parsed = parse_options(options or [])
     if out is not None and (len(sources) > 1 or out.endswith(("/", "\\"))):
@@ -72,6 +82,14 @@ def denoise(
                 console.print(f"{target} is there already: kept", markup=False)
                 continue
             try:
+                if kind == "cube" or (kind is None and source.suffix.lower() in ONLY_CUBES):
+                    from unnoise.app.cli.denoise_cube import denoise_cube
+
+                    wanted = CubeOptions(method, sigma, strength, device, parsed, dataset, band_axis, tile, calibrate)
+                    for line in denoise_cube(source, target, wanted, overwrite, report):
+                        console.print(line, markup=False)
+                    progress(1, 1)
+                    continue
                 refuse_existing(target, overwrite)  # before the work, not after it
                 if _is_raw(source, kind):
                     from unnoise.restore.door import denoise_file
@@ -124,6 +142,20 @@ def _target(source: Path, target: Path, kind: str | None, out: str | None) -> Pa
     if _is_raw(source, kind) and not by_hand and target.suffix.lower() in RAW_EXTENSIONS:
         return target.with_suffix(".tif")
     return target
+
+
+class CubeOptions(NamedTuple):
+    """What `unnoise denoise` was told, as far as it means something for cubes."""
+
+    method: str
+    sigma: float | None
+    strength: float
+    device: str | None
+    options: dict[str, Any]
+    dataset: str | None
+    band_axis: int | None
+    tile: int | None
+    calibrate: bool
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

@@ -1,0 +1,209 @@
+"""Reading and writing spectral cubes, with wavelengths, band names, geo-reference and no-data value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unnoise.data.inputs import nearest
+from unnoise.errors import InputError, UnnoiseError, unknown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CUBE_FORMATS: dict[str, tuple[str, ...]] = {
+    "envi": (".hdr", ".dat", ".img", ".bsq", ".bil", ".bip", ".raw"),
+    "mat": (".mat",),
+    "hdf5": (".h5", ".hdf5", ".hdf", ".he5"),
+    "tiff": (".tif", ".tiff"),
+    "npy": (".npy",),
+    "zarr": (".zarr",),
+}
+"""Name of a cube format -> its extensions, the usual one first."""
+
+CUBE_EXTENSIONS: dict[str, str] = {extension: name for name, known in CUBE_FORMATS.items() for extension in known}
+ONLY_CUBES = tuple(e for e, name in CUBE_EXTENSIONS.items() if name not in ("tiff", "npy"))
+"""Extensions that no photograph has."""
+MAX_BANDS = 600  # a longer axis is one of pixels unless told otherwise
+MODULES = {
+    "envi": "unnoise.data.cube_envi",
+    "mat": "unnoise.data.cube_mat",
+    "hdf5": "unnoise.data.cube_hdf5",
+    "tiff": "unnoise.data.cube_tiff",
+    "npy": "unnoise.data.cube_npy",
+    "zarr": "unnoise.data.cube_zarr",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Cube:
+    """A spectral cube and what came with it in its file.
+
+    Attributes
+    ----------
+    values : (H, W, bands) in the file's own type, perhaps a view.
+    wavelengths : of the bands, in `units`, or `None`.
+    units : of the wavelengths as the file spells them.
+    band_names : of the bands, or `None`.
+    nodata : value that means "nothing measured", besides NaN.
+    format : key of `CUBE_FORMATS`.
+    source : the file it was read from; what only its format understands is copied from there on writing.
+    dataset : name of the array in a file of several.
+    band_axis : of the array as it is stored.
+    extras : what the format's reader wants its writer to know.
+    """
+
+    values: NDArray[Any]
+    wavelengths: tuple[float, ...] | None = None
+    units: str = ""
+    band_names: tuple[str, ...] | None = None
+    nodata: float | None = None
+    format: str = "npy"
+    source: Path | None = None
+    dataset: str | None = None
+    band_axis: int = 2
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_values(self, values: NDArray[Any]) -> Cube:
+        """The same cube with other values of the same shape."""
+        if values.shape != self.values.shape:
+            raise InputError(f"values of shape {values.shape} do not fit the cube {self.values.shape}: match them")
+        return replace(self, values=values)
+
+
+def read_cube(path: str | os.PathLike[str], dataset: str | None = None, band_axis: int | None = None) -> Cube:
+    """Read a cube: ENVI, MATLAB (v5, v7.3), HDF5, TIFF, NumPy or Zarr.
+
+    Parameters
+    ----------
+    path : the file; of ENVI the header or the data beside it.
+    dataset : which array, where the file holds several cubes (MATLAB, HDF5, Zarr).
+    band_axis : 0, 1 or 2, where the format leaves it open; the last one unless told.
+
+    Raises
+    ------
+    InputError : whatever is wrong, in one sentence with the mend.
+    MissingExtra : HDF5, MATLAB v7.3 and Zarr need the extra 'cubes'.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_cube(Path(folder) / "a.hdr", Cube(np.ones((2, 3, 4), np.uint16), wavelengths=(450, 550, 650, 750)))
+    ...     cube = read_cube(Path(folder) / "a.hdr")
+    >>> cube.values.shape, cube.values.dtype.name, cube.wavelengths
+    ((2, 3, 4), 'uint16', (450.0, 550.0, 650.0, 750.0))
+    """
+    from importlib import import_module
+
+    path = Path(path)
+    name = cube_format(path)
+    if band_axis not in (None, 0, 1, 2, -1, -2, -3):
+        raise InputError(f"the band axis is 0, 1 or 2, got {band_axis}")
+    if not path.exists():
+        raise InputError(f"{path} does not exist{nearest(path)}")
+    try:
+        cube: Cube = import_module(MODULES[name]).read(path, dataset, None if band_axis is None else band_axis % 3)
+    except UnnoiseError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path} needs more memory than there is: cut it into pieces") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or _line(error)}): get a new copy") from error
+    except (ValueError, KeyError, TypeError, NotImplementedError) as error:  # readers fail on damage in many ways
+        raise InputError(f"{path} is damaged ({_line(error)}): get a new copy") from error
+    _check(path, cube, band_axis)
+    return replace(cube, source=path)
+
+
+def write_cube(dst: str | os.PathLike[str], cube: Cube, overwrite: bool = False) -> None:
+    """Write a cube in the format that the extension of `dst` names, complete or not at all.
+
+    Where that is the format it was read in, everything else in the source file is kept.
+
+    Raises
+    ------
+    InputError : an unknown extension.
+    OutputError : `dst` exists and `overwrite` is false, or it cannot be written.
+    """
+    from importlib import import_module
+
+    dst = Path(dst)
+    import_module(MODULES[cube_format(dst)]).write(dst, cube, overwrite)
+
+
+def cube_format(path: Path) -> str:
+    """Key of `CUBE_FORMATS` by extension."""
+    name = CUBE_EXTENSIONS.get(path.suffix.lower())
+    if name is None:
+        raise unknown("extension of a cube", path.suffix or path.name, CUBE_EXTENSIONS)
+    return name
+
+
+def bands_last(array: NDArray[Any], axis: int | None) -> tuple[NDArray[Any], int]:
+    """An array as (H, W, bands), and where its bands were."""
+    import numpy as np
+
+    axis = 2 if axis is None else axis
+    return np.moveaxis(array, axis, 2), axis
+
+
+def stored(cube: Cube) -> NDArray[Any]:
+    """The values in the axis order of the file."""
+    import numpy as np
+
+    return np.moveaxis(cube.values, 2, cube.band_axis)
+
+
+def pick(path: Path, found: Mapping[str, tuple[int, ...]], asked: str | None) -> str:
+    """The array to take of those with three axes (name -> shape); an error where that is not clear."""
+    if asked is not None:
+        if asked not in found:
+            raise unknown(f"dataset of {path.name}", asked, found)
+        return asked
+    cubes = {name: shape for name, shape in found.items() if len(shape) == 3 and min(shape) > 1}
+    if len(cubes) == 1:
+        return next(iter(cubes))
+    listed = ", ".join(f"{name} {shape}" for name, shape in (cubes or found).items()) or "nothing"
+    if cubes:
+        raise InputError(f"{path} holds several cubes ({listed}): name one with --dataset")
+    raise InputError(f"{path} holds no array of three axes, only {listed}: reshape it to (rows, columns, bands)")
+
+
+def find_wavelengths(values: Mapping[str, Any], bands: int) -> tuple[float, ...] | None:
+    """Wavelengths among named arrays or attributes: as many numbers as there are bands, under a usual name."""
+    import numpy as np
+
+    usual = ("wavelength", "wavelengths", "wl", "lambda", "lambdas", "wavelength_nm", "bands_nm", "center_wavelength")
+    for name, value in values.items():
+        if name.rsplit("/", 1)[-1].lower() in usual:
+            array = np.asarray(value)
+            if array.size == bands and array.dtype.kind in "iuf":
+                return tuple(float(v) for v in array.ravel())
+    return None
+
+
+def _check(path: Path, cube: Cube, band_axis: int | None) -> None:
+    values = cube.values
+    if values.ndim != 3 or 0 in values.shape:
+        shape = values.shape
+        raise InputError(f"{path} has the shape {shape}, not (rows, columns, bands): reshape it, or use --kind photo")
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"{path} holds values of type {values.dtype}: convert them to integers or floats")
+    if values.shape[2] > MAX_BANDS and min(values.shape[:2]) <= MAX_BANDS and band_axis is None:
+        guess = 0 if values.shape[0] <= values.shape[1] else 1
+        raise InputError(
+            f"{path} would have {values.shape[2]} bands in the shape {values.shape}: its axes seem to be in another "
+            f"order, name that of the bands (--band-axis {guess}, or 2 if it is right)"
+        )
+    for what, known in (("wavelengths", cube.wavelengths), ("band names", cube.band_names)):
+        if known is not None and len(known) != values.shape[2]:
+            raise InputError(f"{path} names {len(known)} {what} for {values.shape[2]} bands: mend its header")
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip("'\"").splitlines() or [type(error).__name__])[0][:120].rstrip(". ")

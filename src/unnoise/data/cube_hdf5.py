@@ -1,0 +1,75 @@
+"""Cubes in HDF5 files, and in MATLAB 7.3 files, which are HDF5 with the axes reversed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unnoise.data.cube import Cube, bands_last, find_wavelengths, pick, stored
+from unnoise.data.files import replacing
+from unnoise.errors import MissingExtra
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingExtra("cubes") from error
+    return h5py
+
+
+def read(path: Path, dataset: str | None = None, band_axis: int | None = None, matlab: bool = False) -> Cube:
+    """The one cube of a file, or the one that is named."""
+    with _h5py().File(path, "r") as file:
+        arrays = _arrays(file)
+        shapes = {name: tuple(reversed(d.shape)) if matlab else d.shape for name, d in arrays.items()}
+        name = pick(path, shapes, dataset)
+        found = arrays[name]
+        array = found[()]
+        values, axis = bands_last(array.T if matlab else array, band_axis)
+        bands = values.shape[-1]
+        short = {key: d[()] for key, d in arrays.items() if d.size == bands}
+        waves = find_wavelengths({**short, **dict(found.attrs)}, bands)
+        nodata = next((found.attrs[k] for k in ("_FillValue", "missing_value", "nodata") if k in found.attrs), None)
+    return Cube(
+        values,
+        wavelengths=waves,
+        nodata=None if nodata is None else float(np.ravel(nodata)[0]),
+        format="mat" if matlab else "hdf5",
+        dataset=name,
+        band_axis=axis,
+        extras={"version": 7.3} if matlab else {},
+    )
+
+
+def write(dst: Path, cube: Cube, overwrite: bool = False, matlab: bool = False) -> None:
+    """A copy of the source file with the cube's array replaced, or a new file."""
+    h5py = _h5py()
+    array = stored(cube).T if matlab else stored(cube)
+    with replacing(dst, overwrite) as temporary:
+        if cube.source is not None and cube.format == ("mat" if matlab else "hdf5"):
+            shutil.copyfile(cube.source, temporary)
+            with h5py.File(temporary, "r+") as file:
+                file[cube.dataset][...] = array
+        else:
+            with h5py.File(temporary, "w") as file:
+                written = file.create_dataset(cube.dataset or "cube", data=array)
+                if cube.nodata is not None:
+                    written.attrs["_FillValue"] = cube.nodata
+                if cube.wavelengths is not None:
+                    file.create_dataset("wavelength", data=np.array(cube.wavelengths)).attrs["units"] = cube.units
+
+
+def _arrays(file: Any) -> dict[str, Any]:
+    """Numeric arrays by path, at any depth, without MATLAB's own."""
+    found: dict[str, Any] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if hasattr(item, "shape") and item.dtype.kind in "iuf" and not name.startswith("#"):
+            found[name] = item
+
+    file.visititems(visit)
+    return found

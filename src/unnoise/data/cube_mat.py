@@ -1,0 +1,66 @@
+"""Cubes in MATLAB files: version 5 to 7 by scipy, 7.3 as HDF5."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unnoise.data import cube_hdf5
+from unnoise.data.cube import Cube, bands_last, find_wavelengths, pick, stored
+from unnoise.data.files import replacing
+from unnoise.errors import InputError
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -> Cube:
+    """The one cube of a file, or the variable that is named."""
+    with path.open("rb") as file:
+        start = file.read(520)
+    if HDF5 in (start[:8], start[512:520]):
+        return cube_hdf5.read(path, dataset, band_axis, matlab=True)
+    variables = _load(path)
+    numeric = {name: v for name, v in variables.items() if isinstance(v, np.ndarray) and v.dtype.kind in "iuf"}
+    name = pick(path, {key: v.shape for key, v in numeric.items()}, dataset)
+    values, axis = bands_last(numeric[name], band_axis)
+    waves = find_wavelengths(numeric, values.shape[-1])
+    return Cube(
+        values,
+        wavelengths=waves,
+        format="mat",
+        dataset=name,
+        band_axis=axis,
+        extras={"version": 5, "variables": variables},
+    )
+
+
+def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:
+    """Version 7.3 where the cube came in it, else 5; other variables of the source are kept."""
+    if cube.format == "mat" and cube.extras.get("version") == 7.3:
+        cube_hdf5.write(dst, cube, overwrite, matlab=True)
+        return
+    from scipy.io import savemat
+
+    if cube.values.nbytes >= 1 << 31:
+        raise InputError(f"{dst}: MATLAB files of version 5 hold at most 2 GB an array: write .h5 or .hdr instead")
+    variables = dict(cube.extras.get("variables", {})) if cube.format == "mat" else {}
+    if cube.wavelengths is not None and not variables:
+        variables["wavelength"] = np.array(cube.wavelengths)
+    variables[cube.dataset or "cube"] = np.asarray(stored(cube))
+    with replacing(dst, overwrite) as temporary, temporary.open("wb") as file:
+        savemat(file, variables, do_compression=True)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        found = loadmat(path)
+    except (MatReadError, OSError, EOFError) as error:
+        raise InputError(f"{path} is no MATLAB file, or truncated: get a new copy") from error
+    except Exception as error:  # zlib errors of damaged files have no public class
+        raise InputError(f"{path} is damaged ({str(error).splitlines()[0][:80]}): get a new copy") from error
+    return {name: value for name, value in found.items() if not name.startswith("__")}

@@ -1,0 +1,220 @@
+"""The door for cubes: an array or tensor in, the same thing out, clean; holes, empty and constant bands kept."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unnoise.denoiser import Denoiser
+from unnoise.errors import InputError
+from unnoise.noise.cube_profile import CubeProfile, analyse_cube
+from unnoise.restore import METHODS
+from unnoise.restore.auto import Choice
+from unnoise.restore.hyde.subspace import hysime
+from unnoise.restore.result import Restored
+
+CLEAN = 55.0  # dB of median SNR from which a cube is left as it is
+SPARSE = 0.03  # share of bands with impulses or stripes from which they are taken apart
+
+
+def choose_cube(profile: CubeProfile, y: Tensor | None = None) -> Choice:
+    """The method for the noise that was found; y (bands, H, W) without holes, to count its signal dimensions."""
+    live = max(1, len(profile.live))
+    odd = len({*profile.impulses, *profile.stripes})
+    if profile.median_snr > CLEAN or not profile.live:
+        return Choice("none", f"a median SNR of {profile.median_snr:.0f} dB: left as it is")
+    if profile.partly:
+        share = f"{profile.partly} pixels lack some of their bands"
+        return Choice("fasthyin", share)
+    if odd >= SPARSE * live and odd > 1:
+        found = [
+            f"{len(b)} bands with {w}" for b, w in ((profile.impulses, "impulses"), (profile.stripes, "stripes")) if b
+        ]
+        return Choice("l1hymixde", " and ".join(found))
+    k = 10 if y is None else max(10, _signals(y, profile))
+    return Choice("fasthyde", f"Gaussian noise of median SNR {profile.median_snr:.1f} dB", {"k": k})
+
+
+def _signals(y: Tensor, profile: CubeProfile) -> int:
+    at = torch.tensor(profile.live)
+    sigma = torch.tensor([profile.sigma[b] for b in profile.live]).to(y)
+    return hysime(y[at].flatten(1) / sigma.clamp(min=1e-30)[:, None])[0]
+
+
+def restore_cube(
+    x: Any,
+    method: str = "auto",
+    *,
+    sigma: Any = None,
+    strength: float = 1.0,
+    mask: Any = None,
+    nodata: float | None = None,
+    device: torch.device | None = None,
+    **options: Any,
+) -> Restored:
+    """A clean version of a cube.
+
+    Parameters
+    ----------
+    x : NumPy (H, W, bands), or torch (bands, H, W) or (B, bands, H, W); integers or floats of any scale.
+    method : of kind "cube", or "auto": chosen by the noise that is found.
+    sigma : noise level in the units of x, one number or one a band; `None`: estimated.
+    strength : 0 gives x bit for bit, 1 the full effect.
+    mask : true where x was measured, (H, W) or of x's shape; besides, NaN and `nodata` count as not measured. Such
+        values come back as they were, unless the method is "fasthyin", which fills those in pixels that have
+        some bands.
+    nodata : the value that means that nothing was measured.
+    device : where the work is done; `None`: where x is.
+    options : of the method.
+
+    Raises
+    ------
+    InputError : what is wrong with x or an argument, in one sentence with the mend.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.linspace(50, 200, 12) * rng.random((24, 24, 1)).repeat(12, 2)
+    >>> done = restore_cube((x + 5 * rng.standard_normal(x.shape)).astype(np.float32))
+    >>> done.choice.method, done.image.shape, bool(np.std(done.image - x) < 3)
+    ('fasthyde', (24, 24, 12), True)
+    """
+    start = time.perf_counter()
+    if method not in ("auto", "none") and "cube" not in METHODS[method].kinds:
+        known = ", ".join(name for name, m in METHODS.items() if "cube" in m.kinds)
+        raise InputError(f"method {method} is for {METHODS[method].kinds[0]}s, not for cubes: use one of {known}")
+    if method == "auto" and options:
+        raise InputError(f"method auto chooses its options itself: name a method to set {', '.join(options)}")
+    if isinstance(x, Tensor) and x.ndim == 4:
+        done = [
+            restore_cube(c, method, sigma=sigma, strength=strength, mask=mask, nodata=nodata, device=device, **options)
+            for c in x
+        ]
+        stacked = torch.stack([d.image for d in done])
+        return Restored(stacked, done[0].choice, done[0].profile, time.perf_counter() - start)
+    y = _bands_first(x)
+    valid = _valid(y, x, mask, nodata)
+    y = y.to(device or y.device, torch.float32).contiguous()
+    valid = valid.to(y.device)
+    levels = None if sigma is None else _levels(sigma, len(y), y)
+    profile = None
+    if method == "auto" or levels is None:
+        profile = analyse_cube(y, valid)
+    whole = bool(valid.all())
+    filled = y if whole else fill(y, valid)
+    if method == "auto":
+        assert profile is not None
+        choice = choose_cube(profile, filled)
+    else:
+        choice = Choice(method, "asked for", options)
+    if choice.method == "none" or strength == 0:
+        image = x.clone() if isinstance(x, Tensor) else np.array(x)
+        return Restored(image, choice, profile, time.perf_counter() - start)
+    if levels is None and not whole:
+        assert profile is not None
+        levels = torch.tensor(profile.sigma)[None, :, None, None].to(y)
+    if "sigma" in choice.options:
+        raise InputError("give sigma as an argument of its own, not among the options of the method")
+    denoiser: Denoiser = METHODS[choice.method].create(**choice.options).to(y.device)
+    live = valid.flatten(1).any(1)
+    clean = filled.clone()
+    levels = None if levels is None else levels.expand(1, len(y), 1, 1)[:, live]
+    if choice.method == "fasthyin":
+        seen = (valid | ~valid[live].any(0))[live]  # a pixel without any band is filled from its neighbours beforehand
+        clean[live] = denoiser(filled[live][None], levels, mask=seen[None])[0]
+    else:
+        clean[live] = denoiser(filled[live][None], levels)[0]
+    if strength != 1:
+        clean = torch.lerp(filled, clean, strength)
+    filling = method == "fasthyin"
+    keep = ~valid if not filling else ~(valid | (live[:, None, None] & valid[live].any(0)))
+    return Restored(_back(clean, keep, x), choice, profile, time.perf_counter() - start)
+
+
+def fill(y: Tensor, valid: Tensor) -> Tensor:
+    """A cube (bands, H, W) whose holes hold what the nearest pixel that was measured in that band holds.
+
+    Bands without any value become 0; pixels that all live bands lack take the whole spectrum of one pixel.
+
+    >>> y = torch.tensor([[[1.0, torch.nan, 4.0]]])
+    >>> fill(y, torch.isfinite(y)).tolist()
+    [[[1.0, 1.0, 4.0]]]
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    out = torch.where(valid, y, torch.zeros_like(y))
+    patterns, which = valid.flatten(1).unique(dim=0, return_inverse=True)
+    for i, pattern in enumerate(patterns):
+        if bool(pattern.all()) or not bool(pattern.any()):
+            continue
+        rows, columns = distance_transform_edt(
+            ~pattern.reshape(y.shape[1:]).cpu().numpy(), return_distances=False, return_indices=True
+        )
+        at = (which == i).nonzero()[:, 0]
+        out[at] = out[at][:, torch.from_numpy(rows).to(y.device), torch.from_numpy(columns).to(y.device)]
+    return out
+
+
+def _bands_first(x: Any) -> Tensor:
+    """(bands, H, W), a view where possible."""
+    if not isinstance(x, (np.ndarray, Tensor)):
+        raise InputError(f"cannot denoise {type(x).__name__}: pass a NumPy array, a torch tensor or the path of a file")
+    if x.ndim != 3 or 0 in x.shape:
+        raise InputError(
+            f"a cube has three axes (rows, columns, bands), got the shape {tuple(x.shape)}: reshape it, or use "
+            f"kind='photo' for a picture"
+        )
+    kind = str(x.dtype)
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind not in "iuf":
+            raise InputError(f"a cube of type {kind} cannot be denoised: convert it to integers or floats")
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, 2, 0), np.float32))
+    if x.is_complex() or x.dtype == torch.bool:
+        raise InputError(f"a cube of type {kind} cannot be denoised: convert it to integers or floats")
+    return x.detach()
+
+
+def _valid(y: Tensor, x: Any, mask: Any, nodata: float | None) -> Tensor:
+    valid = torch.isfinite(y)
+    if nodata is not None and nodata == nodata:
+        valid &= y != y.new_tensor(nodata)
+    if mask is not None:
+        m = torch.as_tensor(np.asarray(mask) if not isinstance(mask, Tensor) else mask).bool()
+        if m.ndim == 3 and isinstance(x, np.ndarray):
+            m = m.permute(2, 0, 1)
+        if tuple(m.shape) not in (tuple(y.shape), tuple(y.shape[1:])):
+            raise InputError(f"mask of shape {tuple(m.shape)} does not fit the cube: give (rows, columns) or its shape")
+        valid &= m.to(y.device)
+    return valid
+
+
+def _levels(sigma: Any, bands: int, y: Tensor) -> Tensor:
+    s = torch.as_tensor(np.asarray(sigma) if not isinstance(sigma, Tensor) else sigma).to(y)
+    if s.numel() not in (1, bands):
+        raise InputError(f"sigma of {s.numel()} values does not fit {bands} bands: give one number, or one a band")
+    if not bool(((s >= 0) & torch.isfinite(s)).all()):
+        raise InputError("sigma must be finite and >= 0")
+    return s.reshape(1, -1, 1, 1)
+
+
+def _back(clean: Tensor, keep: Tensor, x: Any) -> NDArray[Any] | Tensor:
+    """In the type and layout of x, whose values stay where `keep` (bands, H, W) is true."""
+    if isinstance(x, Tensor):
+        out = clean.to(x.device)
+        if not x.dtype.is_floating_point:
+            info = torch.iinfo(x.dtype)
+            out = out.double().round().clamp(info.min, info.max)
+        return torch.where(keep.to(x.device), x, out.to(x.dtype))
+    array = np.moveaxis(clean.cpu().numpy(), 0, 2)
+    if x.dtype.kind in "iu":
+        limits = np.iinfo(x.dtype)
+        array = np.rint(array.astype(np.float64)).clip(limits.min, limits.max)
+    result = np.ascontiguousarray(array.astype(x.dtype))
+    kept = np.moveaxis(keep.cpu().numpy(), 0, 2)
+    np.copyto(result, x, where=kept)
+    return result

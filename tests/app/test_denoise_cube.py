@@ -1,0 +1,50 @@
+"""`unnoise denoise` on cubes."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unnoise.data.cube import Cube, read_cube, write_cube
+
+
+@pytest.fixture
+def cube(tmp_path, monkeypatch):
+    """A noisy cube as an ENVI file in the working directory, and what is clean of it."""
+    monkeypatch.chdir(tmp_path)
+    rows, columns = np.mgrid[:30, :32] / 32
+    clean = np.stack([rows, columns], -1) @ np.random.default_rng(0).uniform(100, 900, (2, 12)) + 200
+    noisy = clean + 40 * np.random.default_rng(1).standard_normal(clean.shape)
+    waves = tuple(420 + 25.0 * b for b in range(12))
+    write_cube(tmp_path / "a.hdr", Cube(noisy.astype(np.int16), wavelengths=waves, units="nm"))
+    return clean
+
+
+def test_a_cube_is_cleaned_beside_itself_with_a_report(unnoise, cube, tmp_path):
+    said = unnoise("denoise", "a.hdr", "--report")
+    assert said.code == 0, said.err
+    assert "fasthyde: Gaussian noise of median SNR" in said.out and "30 x 32 pixels, 12 bands" in said.out
+    done = read_cube(tmp_path / "a.denoised.hdr")
+    assert done.wavelengths[0] == 420 and done.values.dtype == np.int16
+    assert np.std(done.values - cube) < 12
+    assert min(Image.open(tmp_path / "a.denoised.report.png").size) > 300
+    facts = json.loads((tmp_path / "a.denoised.report.json").read_text())
+    assert facts["method"] == "fasthyde" and len(facts["profile"]["sigma"]) == 12
+    assert unnoise("denoise", "a.hdr").code == 2  # it is there already
+
+
+def test_other_formats_methods_and_axes(unnoise, cube, tmp_path):
+    np.save("b.npy", read_cube("a.hdr").values.transpose(2, 0, 1))
+    said = unnoise("denoise", "b.npy", "--kind", "cube", "--band-axis", "0", "-m", "hyres", "-o", "c.npy")
+    assert said.code == 0, said.err
+    assert np.load("c.npy").shape == (12, 30, 32) and "hyres: asked for" in said.out
+    assert unnoise("denoise", "a.hdr", "-o", "d.tif", "-m", "fasthyde", "--set", "k=3").code == 0
+    assert np.std(read_cube("d.tif").values - cube) < 12
+
+
+def test_bad_cubes_are_one_sentence(unnoise, cube, tmp_path):
+    data = tmp_path / "a.dat"
+    data.write_bytes(data.read_bytes()[:100])
+    said = unnoise("denoise", "a.hdr")
+    assert said.code == 2 and "a.dat is truncated" in said.err and len(said.err.strip().splitlines()) == 1

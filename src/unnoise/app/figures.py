@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,3 +117,18 @@ def _wrap(text: str, font: Any, width: int) -> list[str]:
             longer = word
         line = longer
     return [*lines, line]
+
+
+def picture_grid(pictures: NDArray[Any], gap: int = 2, least: int = 56) -> Image.Image:
+    """Pictures (n, H, W, C) in [0, 1] in a grid as square as can be, small ones enlarged by repeating pixels."""
+    n, height, width = pictures.shape[:3]
+    columns = math.ceil(math.sqrt(n))
+    times = max(1, math.ceil(least / max(height, width)))
+    sheet = Image.new(
+        "RGB", (columns * (width * times + gap) + gap, -(-n // columns) * (height * times + gap) + gap), INK
+    )
+    for i, picture in enumerate(pictures):
+        shown = as_rgb(np.clip(picture[..., 0] if picture.shape[-1] == 1 else picture, 0, 1).astype(np.float32))
+        place = (gap + i % columns * (width * times + gap), gap + i // columns * (height * times + gap))
+        sheet.paste(_enlarge(shown, times), place)
+    return sheet

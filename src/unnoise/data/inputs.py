@@ -12,7 +12,7 @@ from unnoise.data.formats import EXTENSIONS
 from unnoise.errors import InputError
 
 SUFFIX = ".denoised"
-OURS = (SUFFIX, ".report", ".noise", ".compare")  # what our commands put before the extension
+OURS = (SUFFIX, ".report", ".noise", ".compare", ".explain")  # what our commands put before the extension
 
 
 def expand_inputs(patterns: Iterable[str | Path], extensions: Iterable[str] = tuple(EXTENSIONS)) -> list[Path]:

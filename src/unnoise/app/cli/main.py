@@ -18,6 +18,8 @@ from unnoise.app.cli.bench import bench
 from unnoise.app.cli.calibrate import calibrate
 from unnoise.app.cli.compare import compare
 from unnoise.app.cli.denoise import denoise
+from unnoise.app.cli.explain import explain
+from unnoise.app.cli.generate import generate
 from unnoise.app.cli.lists import data, methods, models, papers
 from unnoise.app.cli.noise import noise
 from unnoise.app.cli.reproduce import reproduce
@@ -35,11 +37,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Add --debug to any command for the traceback of an error.",
 )
-CLEAN, LOOK, BUILD, LIST = "Clean", "Look", "Train and prove", "List"
+CLEAN, MAKE, LOOK, BUILD, LIST = "Clean", "Generate", "Look", "Train and prove", "List"
 app.command(rich_help_panel=CLEAN)(denoise)
+app.command(rich_help_panel=MAKE)(generate)
 app.command(rich_help_panel=LOOK)(noise)
 app.command(rich_help_panel=LOOK)(calibrate)
 app.command(rich_help_panel=LOOK)(compare)
+app.command(rich_help_panel=LOOK)(explain)
 app.command(rich_help_panel=BUILD)(train)
 app.command(rich_help_panel=BUILD)(reproduce)
 app.command(rich_help_panel=BUILD)(bench)

@@ -10,6 +10,7 @@ import typer
 from unnoise.errors import unknown
 
 TRAINERS = {
+    "digits": "unnoise.generate.digits:train",
     "photo": "unnoise.restore.photo_training:train",
     "photo-real": "unnoise.restore.photo_training:train_real",
 }

@@ -1,0 +1,65 @@
+"""`unnoise generate` with the shipped digits."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unnoise.restore.photo import Photo
+from unnoise.zoo import load, models, save
+
+
+def test_a_sheet_of_one_class(unnoise, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    said = unnoise("generate", "digits", "-n", 4, "--class", 3, "--guidance", 4, "--steps", 3, "-o", sheet)
+    assert said.code == 0, said.err
+    assert "6.0 evaluations" in said.out
+    assert Image.open(sheet).size == (2 * 58 + 2, 2 * 58 + 2)
+    assert unnoise("generate", "digits", "-n", 1, "--steps", 1, "-o", sheet).code == 2  # it is there already
+
+
+def test_adaptive_guidance_costs_less_and_arrays_do_not_depend_on_the_batch(unnoise, tmp_path):
+    common = ["--class", 7, "--guidance", 3, "--policy", "ag:-1", "--steps", 4]
+    said = unnoise("generate", "digits", "-n", 3, *common, "-o", tmp_path / "three.npy")
+    assert "5.0 evaluations" in said.out
+    unnoise("generate", "digits", "-n", 2, *common, "-o", tmp_path / "two.npy")
+    three, two = np.load(tmp_path / "three.npy"), np.load(tmp_path / "two.npy")
+    assert three.shape == (3, 1, 28, 28)
+    np.testing.assert_allclose(three[:2], two, atol=1e-3)
+
+
+def test_the_shipped_digits_are_small_and_know_their_training():
+    (model,) = [m for m in models() if m.name == "digits"]
+    assert model.bytes < 1_200_000
+    assert model.card["training"]["steps"] > 1000
+    d = load("digits")
+    y = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert (d(y, 1e-3) - y).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--class", 10], "0 to 9"),
+        (["--guidance", 3], "--class"),
+        (["--sampler", "dpm"], "unknown sampler"),
+        (["--steps", 0], "at least 1"),
+        (["-n", 0], "at least 1"),
+        (["--class", 1, "--guidance", 2, "--policy", "agg"], "policy"),
+        (["-o", "sheet.gif"], ".png"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(unnoise, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    said = unnoise("generate", "digits", *arguments)
+    assert said.code == 2
+    assert says in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_a_denoiser_of_photographs_does_not_generate(unnoise, tmp_path):
+    config = {"widths": [16], "blocks": [1]}
+    path = save(tmp_path / "small.safetensors", Photo(**config), arch="photo", config=config)
+    said = unnoise("generate", path, "-o", tmp_path / "x.png")
+    assert said.code == 2
+    assert "not to generate" in said.err

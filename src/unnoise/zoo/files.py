@@ -17,6 +17,7 @@ from unnoise.errors import InputError, unknown
 from unnoise.zoo.header import FORMAT_VERSION, find, read_header
 
 ARCHITECTURES = {
+    "cbsn": "unnoise.restore.cbsn:CBSN",
     "photo": "unnoise.restore.photo:Photo",
 }
 """Name of an architecture -> "module:Class", imported when a file asks for it."""

@@ -10,7 +10,9 @@ import typer
 from unnoise.errors import unknown
 
 TRAINERS = {
+    "cbsn": "unnoise.restore.cbsn_training:train",
     "photo": "unnoise.restore.photo_training:train",
+    "wild_jdd": "unnoise.restore.wild_jdd_training:train",
     "photo-real": "unnoise.restore.photo_training:train_real",
 }
 """What can be trained -> "module:function", imported when asked for."""

@@ -11,6 +11,7 @@ from unnoise.errors import unknown
 
 TRAINERS = {
     "cbsn": "unnoise.restore.cbsn_training:train",
+    "eld": "unnoise.restore.eld_training:train",
     "photo": "unnoise.restore.photo_training:train",
     "wild_jdd": "unnoise.restore.wild_jdd_training:train",
     "photo-real": "unnoise.restore.photo_training:train_real",

@@ -34,6 +34,8 @@ docs: .venv/docs.stamp
 
 bench: .venv/bench.stamp
 	$(BIN)/unnoise bench photo
+	$(BIN)/unnoise bench photo-gray
+	$(BIN)/unnoise bench large
 	$(BIN)/unnoise bench wavelets
 	$(BIN)/unnoise bench tiling
 	$(BIN)/unnoise bench startup

@@ -1,4 +1,4 @@
-"""Puts measured things into pages: `{{ papers }}` and `{{ report SLUG }}` come from the committed reports.
+"""Puts measured things into pages: `{{ papers }}`, `{{ report SLUG }}` and `{{ bench NAME }}`, from committed reports.
 
 Run as a program it writes the table of papers into the README.
 """
@@ -6,6 +6,7 @@ Run as a program it writes the table of papers into the README.
 import re
 from pathlib import Path
 
+from unnoise.benchmarks.harness import BenchReport
 from unnoise.studies.papers import REPORTS, papers
 from unnoise.studies.report import Report
 
@@ -16,6 +17,7 @@ MARKS = re.compile(r"(<!-- papers: .*? -->\n).*?(<!-- /papers -->)", re.DOTALL)
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Called by mkdocs for each page before it is rendered."""
     markdown = markdown.replace("{{ papers }}", papers_table())
+    markdown = re.sub(r"\{\{ bench ([\w-]+) \}\}", lambda m: _bench(m[1]), markdown)
     return re.sub(r"\{\{ report (\w+) \}\}", lambda m: _report(m[1]), markdown)
 
 
@@ -35,7 +37,16 @@ def with_papers(readme: str) -> str:
 
 
 def _report(slug: str) -> str:
+    if not (REPORTS / slug / "report.json").exists():
+        return f"Not measured yet: `unnoise reproduce {slug} -o {REPORTS.relative_to(README.parent)}` does it."
     return Report.load(REPORTS / slug / "report.json").to_markdown()
+
+
+def _bench(name: str) -> str:
+    path = Path(__file__).parent / "assets" / "bench" / f"{name}.json"
+    if not path.exists():
+        return f"Not measured yet: `unnoise bench {name} -o docs/assets/bench` does it."
+    return BenchReport.load(path).to_markdown()
 
 
 if __name__ == "__main__":

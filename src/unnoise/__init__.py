@@ -16,6 +16,8 @@ from unnoise._version import __version__
 
 if TYPE_CHECKING:
     from unnoise.denoiser import Blind, Card, Denoiser, Ensemble, Stabilised, Tiled, as_denoiser, expand_sigma, score
+    from unnoise.generate.guidance import Guided
+    from unnoise.generate.sample import sample
     from unnoise.restore.door import Restored, denoise, denoise_file
     from unnoise.studies.papers import papers
     from unnoise.zoo import load, save
@@ -26,6 +28,7 @@ _DOOR = {
     "Card": "unnoise.denoiser",
     "Denoiser": "unnoise.denoiser",
     "Ensemble": "unnoise.denoiser",
+    "Guided": "unnoise.generate.guidance",
     "Restored": "unnoise.restore.door",
     "Stabilised": "unnoise.denoiser",
     "Tiled": "unnoise.denoiser",
@@ -35,6 +38,7 @@ _DOOR = {
     "expand_sigma": "unnoise.denoiser",
     "load": "unnoise.zoo",
     "papers": "unnoise.studies.papers",
+    "sample": "unnoise.generate.sample",
     "save": "unnoise.zoo",
     "score": "unnoise.denoiser",
 }
@@ -44,6 +48,7 @@ __all__ = [
     "Card",
     "Denoiser",
     "Ensemble",
+    "Guided",
     "Restored",
     "Stabilised",
     "Tiled",
@@ -54,6 +59,7 @@ __all__ = [
     "expand_sigma",
     "load",
     "papers",
+    "sample",
     "save",
     "score",
 ]

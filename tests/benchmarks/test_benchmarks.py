@@ -44,10 +44,16 @@ def test_startup_starts(bench):
     assert report["results"][0]["seconds"][0] < report["results"][1]["seconds"][0]
 
 
+def test_a_large_file_passes_end_to_end(bench):
+    report = bench("large")
+    assert [r["name"] for r in report["results"]] == ["decode and encode", "tiles of 128", "tiles of 512"]
+
+
 @pytest.mark.slow
-def test_every_contender_removes_noise(bench, tmp_path):
+@pytest.mark.parametrize("name", ["photo", "photo-gray"])
+def test_every_contender_removes_noise(bench, tmp_path, name):
     noisy = 20.17  # PSNR of level 25, not clipped
-    report = bench("photo")
+    report = bench(name)
     assert all(s["psnr"] > noisy + 2 and 0 < s["ssim"] < 1 for s in scores(report).values())
     assert set(report["skipped"]) <= {"BM3D"}
-    assert (tmp_path / "photo.webp").stat().st_size > 1000
+    assert (tmp_path / f"{name}.webp").stat().st_size > 1000

@@ -39,7 +39,7 @@ def test_clean_pictures_are_left_bit_for_bit(name):
 def test_white_noise_is_found_at_its_level(name, sigma):
     y = corrupted(Gaussian(sigma / 255), batch(name))
     choice = restore(image(y).clip(-0.5, 1.5)).choice
-    assert choice.method == "dct" and not choice.options
+    assert choice.method == "photo" and not choice.options
     assert choice.sigma.mean() == pytest.approx(sigma / 255, rel=0.1)
 
 
@@ -56,7 +56,7 @@ def test_noise_under_impulses_is_found_by_a_second_look(psnr):
     x = batch("astronaut")
     y = corrupted(Impulse(0.05), corrupted(Gaussian(10 / 255), x).clip(0, 1))
     choice = restore(image(y)).choice
-    assert choice.impulses and choice.method == "dct" and "under them noise" in choice.reason
+    assert choice.impulses and choice.method == "photo" and "under them noise" in choice.reason
     both, median = build(choice), torch.from_numpy(restore(image(y), "median").image)
     assert psnr(both(y, choice.sigma), x) > psnr(median, torch.from_numpy(image(x))) + 2
 
@@ -64,9 +64,10 @@ def test_noise_under_impulses_is_found_by_a_second_look(psnr):
 def test_noise_shared_by_neighbours_gets_its_spectrum(psnr):
     x = batch("coffee")
     y = corrupted(Correlated(6 / 255, width=0.7), x)
-    restored = restore(image(y))
+    assert restore(image(y)).choice.method == "photo-real"
+    restored = restore(image(y), "classical")
     assert "shared by neighbouring pixels" in restored.choice.reason
-    assert "spectrum" in restored.choice.options
+    assert restored.choice.method == "dct" and "spectrum" in restored.choice.options
     assert psnr(torch.from_numpy(restored.image), torch.from_numpy(image(x))) > psnr(y, x) + 2
 
 
@@ -84,13 +85,15 @@ def test_photon_noise_is_stabilised_first(psnr):
 def test_a_level_that_is_given_is_believed():
     y = batch("camera")
     sigma = torch.full((1, 1, 1, 1), 0.1)
-    assert choose(None, y, sigma).sigma is sigma
+    for trained, method in ((True, "photo"), (False, "dct")):
+        choice = choose(None, y, sigma, trained)
+        assert choice.sigma is sigma and choice.method == method
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 9), (8, 8), (9, 400)])
 def test_pictures_too_small_to_judge_are_left_alone(shape):
     x = np.random.default_rng(0).random(shape)
-    assert restore(x).choice.method in ("none", "dct")
+    assert restore(x).choice.method in ("none", "photo")
 
 
 @pytest.mark.parametrize("level", [0.05, 0.2])

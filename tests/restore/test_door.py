@@ -99,7 +99,7 @@ def test_progress_counts_every_pixel(noisy_photo):
 
 def test_restore_says_what_and_why(noisy_photo):
     restored = restore(noisy_photo[0])
-    assert restored.choice.method == "dct" and "independent" in restored.choice.reason
+    assert restored.choice.method == "photo" and "independent" in restored.choice.reason
     assert abs(np.mean(restored.profile.sigma) - 0.1) < 0.015
     assert restored.seconds > 0
 

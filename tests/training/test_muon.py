@@ -1,5 +1,7 @@
 """Muon: orthogonal steps for hidden weights, AdamW for the rest."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -60,4 +62,4 @@ def test_a_resumed_run_equals_one_that_never_stopped(toy, tmp_path):
 def _deep():
     torch.manual_seed(0)
     sizes = [1, 8, 8, 1]
-    return nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(sizes, sizes[1:], strict=False)))
+    return nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(sizes)))

@@ -5,6 +5,11 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "unnoise.benchmarks.photo:run",
         "colour photographs with Gaussian noise: PSNR, SSIM, seconds a megapixel",
     ),
+    "photo-gray": ("unnoise.benchmarks.photo:run_gray", "the same in gray, beside DnCNN and BF-CNN too"),
+    "large": (
+        "unnoise.benchmarks.large:run",
+        "a 12-megapixel file end to end at several tile sizes: seconds and memory",
+    ),
     "wavelets": ("unnoise.benchmarks.wavelets:run", "the periodised wavelet transform of a 200-band cube, beside pywt"),
     "tiling": ("unnoise.benchmarks.tiling:run", "time and memory of exact tiling, beside the whole picture at once"),
     "startup": ("unnoise.benchmarks.startup:run", "how long help, lists and usage errors take to appear"),

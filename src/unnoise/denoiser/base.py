@@ -67,9 +67,13 @@ class Denoiser(nn.Module):
 
     A subclass sets `card` and writes `forward(y, sigma=None, *, <conditions>)`, which returns a tensor of y's
     shape and dtype. Noise-aware denoisers pass `sigma` through `expand_sigma`, which refuses `None`.
+
+    `null` names, for each condition, the value that means none for one sample of a batch, where there is one: guidance
+    can then ask for the conditional and the unconditional estimate in one call.
     """
 
     card: Card
+    null: dict[str, int] | None = None
 
     def forward(self, y: Tensor, sigma: Sigma = None) -> Tensor:
         """Clean estimate of y, same shape and dtype."""

@@ -56,6 +56,7 @@ __all__ = [
     "PoissonGaussian",
     "SensorNoise",
     "analyse",
+    "anscombe",
     "autocorrelation",
     "dwt2",
     "fit_poisson_gaussian",

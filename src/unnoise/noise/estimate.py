@@ -86,7 +86,8 @@ def autocorrelation(y: Tensor, lags: int = 4) -> Tensor:
 
     Measured in the flattest tenth of 16 x 16 blocks about their fitted planes, every block at its own scale, so that it
     holds for noise that depends on the signal. White noise gives 0. What varies over more than about ten pixels counts
-    as picture, which makes the values up to 0.07 too low where noise is shared far. Pictures under `3 * lags` pixels, or without noise, give 0.
+    as picture, which makes values up to 0.07 too low where noise is shared far. Pictures under `3 * lags` pixels, or
+    without noise, give 0.
 
     >>> from unnoise.noise.models import Correlated
     >>> noise = Correlated(0.05, width=0.7)

@@ -78,6 +78,34 @@ def _synthesise(approx: Tensor, details: Tensor, low: Sequence[float], high: Seq
     return x[:, :, start : start + 2 * h, start : start + 2 * w]
 
 
+@lru_cache(maxsize=64)
+def _analysis_matrix(n: int, wavelet: str) -> Tensor:
+    low, high, _, _ = _filters(wavelet)
+    half = len(low) // 2
+    columns = (2 * torch.arange(n // 2)[:, None] + torch.arange(len(low)) - half + 1) % n
+    rows = torch.arange(n // 2)[:, None].expand_as(columns)
+    matrix = torch.zeros(n, n, dtype=torch.float64)
+    for first, taps in ((0, low), (n // 2, high)):
+        values = torch.tensor(taps[::-1], dtype=torch.float64).expand(columns.shape)
+        matrix.index_put_((rows + first, columns), values, accumulate=True)
+    return matrix
+
+
+def analysis_matrix(n: int, wavelet: str) -> Tensor:
+    """One level of the transform of an axis of even length n, as a matrix (n, n) float64.
+
+    Rows below n / 2 give the approximation, the others the details; for an orthogonal wavelet its transpose inverts
+    it. On axes up to some hundred samples two matrix products are several times as fast as the convolution.
+
+    >>> a = analysis_matrix(16, "db3")
+    >>> bool(torch.allclose(a @ a.T, torch.eye(16, dtype=torch.float64)))
+    True
+    """
+    if n < 2 or n % 2:
+        raise InputError(f"one level of a wavelet transform needs an even length, got {n}")
+    return _analysis_matrix(n, wavelet).clone()
+
+
 def dwt2(x: Tensor, wavelet: str = "db4", levels: int = 1) -> list[Tensor]:
     """Wavelet coefficients of the last two axes.
 

@@ -59,7 +59,7 @@ class Choice:
     impulses: bool = False
 
 
-def choose(profile: NoiseProfile, y: Tensor, sigma: Tensor | None = None) -> Choice:
+def choose(profile: NoiseProfile, y: Tensor, sigma: Tensor | None = None, trained: bool = True) -> Choice:
     """The best method for the noise in y.
 
     Parameters
@@ -67,6 +67,7 @@ def choose(profile: NoiseProfile, y: Tensor, sigma: Tensor | None = None) -> Cho
     profile : of y, from `noise.analyse`.
     y : (B, C, H, W), white at 1; a bounded part of its first picture is looked at.
     sigma : noise level if it is known, shaped for `expand_sigma`; then the method that needs it is chosen.
+    trained : whether trained networks may be chosen, else classical methods alone.
 
     Examples
     --------
@@ -74,21 +75,23 @@ def choose(profile: NoiseProfile, y: Tensor, sigma: Tensor | None = None) -> Cho
     >>> y = 0.5 + 0.1 * torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     >>> choice = choose(analyse(y), y)
     >>> choice.method, choice.reason[:17], choice.reason[-26:]
-    ('dct', 'noise of level 25', 'independent between pixels')
+    ('photo', 'noise of level 25', 'independent between pixels')
     """
     parts = crops(y)
+    white = "photo" if trained else "dct"
     if sigma is not None:
-        return Choice("dct", "noise of the level given", sigma=sigma)
+        return Choice(white, "noise of the level given", sigma=sigma)
     spectrum = noise_spectrum(y)
     if _has_impulses(profile, spectrum):
         # a second look: what is left is measured on the parts after the median
         median = METHODS["median"].create()
-        rest = _gaussian(noise_spectrum(torch.cat([median(part) for part in parts], -1)), profile, parts)
+        left = noise_spectrum(torch.cat([median(part) for part in parts], -1))
+        rest = _gaussian(left, profile, parts, trained)
         share = f"{profile.impulse_share:.1%} of the values are impulses"
         if rest.method == "none":
             return Choice("median", share)
         return replace(rest, reason=f"{share}, and under them {rest.reason}", impulses=True)
-    return _gaussian(spectrum, profile, parts)
+    return _gaussian(spectrum, profile, parts, trained)
 
 
 def _has_impulses(profile: NoiseProfile, spectrum: Spectrum | None) -> bool:
@@ -102,7 +105,7 @@ def _photons(profile: NoiseProfile, channels: int) -> bool:
     return channels == 1 and profile.gain > 8 * profile.read**2
 
 
-def _gaussian(s: Spectrum | None, profile: NoiseProfile, parts: list[Tensor]) -> Choice:
+def _gaussian(s: Spectrum | None, profile: NoiseProfile, parts: list[Tensor], trained: bool) -> Choice:
     """For noise that is not made of impulses."""
     if s is None:
         return Choice("none", "too little to see of the picture's noise: left as it is")
@@ -110,18 +113,20 @@ def _gaussian(s: Spectrum | None, profile: NoiseProfile, parts: list[Tensor]) ->
     level = _level(s.white)
     white = s.fine > WHITENESS * s.coarse
     if white and level > WHITE / 2 and _photons(profile, len(s.white)):
-        return _poisson(profile, parts)
+        return _poisson(profile, parts, "photo" if trained else "dct")
     coarse = s.fine < FINE * s.coarse
     even = s.growth < GROWTH and s.flat > FLAT[0]
     if colour and coarse and even and (s.flat < FLAT[1] or s.colour > COLOUR * s.luminance):
         level = CAMERA_SCALE * _level(s.shape[:, 1:])
-        options = {"spectrum": s.shape * (CAMERA_SCALE / level)}
         reason = f"camera noise of level {255 * level:.1f}/255, shared by neighbouring pixels"
+        if trained:
+            return Choice("photo-real", reason)
+        options = {"spectrum": s.shape * (CAMERA_SCALE / level)}
         return Choice("dct", reason, options, torch.full((1, 1, 1, 1), level))
     if level > WHITE and (white or s.fine_growth < FINE_GROWTH):
         sigma = _lower(s.white, profile)
         reason = f"noise of level {255 * _level(sigma):.1f}/255, independent between pixels"
-        return Choice("dct", reason, sigma=sigma[None, :, None, None])
+        return Choice("photo" if trained else "dct", reason, sigma=sigma[None, :, None, None])
     return Choice("none", "no noise that can be told from texture: left as it is")
 
 
@@ -131,16 +136,16 @@ def _lower(white: Tensor, profile: NoiseProfile) -> Tensor:
     return torch.minimum(white, other) if _level(other) > 0.6 * _level(white) else white
 
 
-def _poisson(profile: NoiseProfile, parts: list[Tensor]) -> Choice:
+def _poisson(profile: NoiseProfile, parts: list[Tensor], method: str) -> Choice:
     """Photon noise, independent between pixels, so the strength is tuned by self-supervision on the largest part.
 
     A law read off one picture is too weak where black was clipped or the light has tails; the tuning makes up for it.
     """
     law = PoissonGaussian(profile.gain, profile.read)
     z = anscombe(parts[len(parts) // 2], law.gain, law.read)
-    options = calibrate("dct", z, 1.0)
+    options = calibrate(method, z, 1.0)
     reason = f"photon noise (variance {law.gain:.3g} x value), stabilised first, strength tuned on the picture"
-    return Choice("dct", reason, options, law=law)
+    return Choice(method, reason, options, law=law)
 
 
 def build(choice: Choice) -> Denoiser | None:

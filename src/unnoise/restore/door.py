@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from unnoise.noise.profile import NoiseProfile
 
 KINDS = ("photo", "raw")
+AUTOMATIC = ("auto", "classical")
+"""Methods that choose another by the noise found: among all, or among those that need no trained network."""
 TILE = 512
 MINUTES = 5.0  # of learning from a picture
 
@@ -73,7 +75,8 @@ def denoise(
     ----------
     x : NumPy array (H, W), (H, W, 3) or (H, W, 4) with alpha last; torch tensor (C, H, W) or (B, C, H, W); or
         the path of a PNG, JPEG, TIFF, WebP or npy file. Integers (uint8, uint16) are counts; floats are in [0, 1].
-    method : a key of `METHODS`, or "auto": chosen by the noise that is found; a clean picture is left as it is.
+    method : a key of `METHODS`, or "auto": chosen by the noise that is found, a clean picture is left as it is;
+        "classical": the same without trained networks.
     kind : "photo"; "raw" for a mosaic (H, W) in the counts of a sensor, with the options `pattern` ("RGGB"), `black`,
         `white` and `camera` (see `restore.raw.restore_raw`); or `None` to infer it: camera files are raw.
     sigma : noise standard deviation in the units of x (counts for integers); one number, one a channel, or a map of
@@ -262,12 +265,12 @@ def _run(
     pixels = pixels_of(x, float(sigma) if isinstance(sigma, (int, float)) and 0 < sigma < 1 else 0.0)
     level = None if sigma is None else _level(sigma, pixels)
     profile = None
-    if method == "auto":
+    if method in AUTOMATIC:
         if options:
-            raise InputError(f"method auto chooses its options itself: name a method to set {', '.join(options)}")
+            raise InputError(f"method {method} chooses its options itself: name a method to set {', '.join(options)}")
         unit = pixels.unit()
         profile = analyse(unit[:1])
-        choice = choose(profile, unit, level)
+        choice = choose(profile, unit, level, trained=method == "auto")
     else:
         if level is None and METHODS[method].needs_sigma:
             profile = analyse(pixels.unit()[:1])
@@ -316,8 +319,8 @@ def _apply(
 def _check_arguments(method: str, kind: str | None, strength: float, tile: int | None) -> None:
     if kind not in (None, *KINDS):
         raise unknown("kind", str(kind), KINDS)
-    if method != "auto" and method not in METHODS:
-        raise unknown("method", method, ["auto", *METHODS])
+    if method not in AUTOMATIC and method not in METHODS:
+        raise unknown("method", method, [*AUTOMATIC, *METHODS])
     if not 0 <= strength <= 1:
         raise InputError(f"strength must be between 0 and 1, got {strength:g}")
     if tile is not None and tile < 1:

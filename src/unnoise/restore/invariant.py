@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unnoise.restore.pixels import Pixels
 
 GRIDS: dict[str, dict[str, list[Any]]] = {
+    "photo": {"scale": [0.7, 0.85, 1.0, 1.2, 1.4, 2.0, 2.8]},
     "dct": {"scale": [0.7, 0.85, 1.0, 1.2, 1.4, 2.0, 2.8]},
     "nlm": {"h": [0.35, 0.5, 0.65, 0.8], "patch_size": [3, 5, 7]},
     "wavelet": {"scale": [0.7, 0.85, 1.0, 1.2, 1.4]},

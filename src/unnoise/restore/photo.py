@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from unnoise.denoiser.base import Card, Denoiser, Sigma, expand_sigma
+from unnoise.denoiser.ensemble import Ensemble
+from unnoise.denoiser.tiling import Tiled
 from unnoise.errors import InputError
 from unnoise.nets.unet import UNet
 
@@ -21,12 +23,16 @@ def fast_precision() -> str:
     return "bfloat16" if native else "float32"
 
 
+MOST = 5.0  # standard deviations that noise is taken to reach: two pixels in a million lie beyond
+
+
 class Photo(Denoiser):
     """`D(y, sigma) = y - net([y, sigma])` on RGB or gray photographs in [0, 1].
 
     The noise level enters as one more channel, a map, and nothing in the net has an offset: `D(a y, a sigma) =
     a D(y, sigma)` for every a > 0, so levels outside the trained range behave. A gray picture runs as three equal
-    channels, whose corrections are averaged. A level given per channel enters as its root mean square.
+    channels, whose corrections are averaged. A level given per channel enters as its root mean square. No value changes
+    by more than five times the level, so where that is 0 the picture stays as it is.
 
     Parameters
     ----------
@@ -34,6 +40,10 @@ class Photo(Denoiser):
     blind : ignore sigma, for noise whose level is not known; else sigma is required.
     precision : "bfloat16" or "float32" arithmetic inside when not training; the last convolution and the subtraction
         are always float32. `None`: what `fast_precision` says.
+
+    Attributes
+    ----------
+    scale : factor on sigma, 1 unless set.
 
     Examples
     --------
@@ -56,6 +66,7 @@ class Photo(Denoiser):
         super().__init__()
         self.net = UNet(3 if blind else 4, 3, widths, blocks, decoder_blocks, unshuffle)
         self.precision = precision or fast_precision()
+        self.scale = 1.0
         self.card = Card(
             kind="photo",
             sigma_range=None if blind else (0.0, 75 / 255),
@@ -72,7 +83,7 @@ class Photo(Denoiser):
             )
         z = y.float().expand(-1, 3, -1, -1)
         if not self.card.blind:
-            level = expand_sigma(sigma, y).float()
+            level = self.scale * expand_sigma(sigma, y).float()
             if level.shape[1] > 1:
                 level = level.square().mean(1, keepdim=True).sqrt()
             z = torch.cat([z, level.expand(len(y), 1, *y.shape[2:])], 1)
@@ -80,6 +91,8 @@ class Photo(Denoiser):
             noise = self.net(z)
         if y.shape[1] == 1:
             noise = noise.mean(1, keepdim=True)
+        if not self.card.blind and not self.training:
+            noise = torch.clamp(noise, -MOST * level, MOST * level)
         return (y - noise).to(y.dtype)
 
     def _arithmetic(self, device: str) -> AbstractContextManager[object]:
@@ -89,8 +102,28 @@ class Photo(Denoiser):
         return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
 
 
-def trained() -> Denoiser:
-    """The `photo` weights that come with the package; its card says what they were trained on and what they reach."""
+def trained(scale: float = 1.0, ensemble: bool = False) -> Denoiser:
+    """The `photo` weights that come with the package; its card says what they were trained on and what they reach.
+
+    Parameters
+    ----------
+    scale : factor on the noise level the network is told; below 1 it is gentler.
+    ensemble : average over the eight flips and rotations: eight times slower, a little better.
+    """
+    return _shipped("photo", scale, ensemble)
+
+
+def trained_real(ensemble: bool = False) -> Denoiser:
+    """The blind `photo-real` weights that come with the package; `ensemble` as for `trained`."""
+    return _shipped("photo-real", 1.0, ensemble)
+
+
+def _shipped(name: str, scale: float, ensemble: bool) -> Denoiser:
     from unnoise.zoo.files import load
 
-    return load("photo")
+    if not scale > 0:
+        raise InputError(f"scale must be above 0, got {scale:g}")
+    denoiser = load(name).requires_grad_(False)
+    assert isinstance(denoiser, Photo)
+    denoiser.scale = scale
+    return Ensemble(Tiled(denoiser)) if ensemble else denoiser

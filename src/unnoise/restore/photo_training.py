@@ -17,6 +17,7 @@ from unnoise.errors import InputError, MissingData
 from unnoise.noise.camera import CameraPipeline
 from unnoise.noise.seeds import generator
 from unnoise.restore.photo import Photo
+from unnoise.restore.photo_quality import measure as measure_set
 from unnoise.training.checkpoint import is_checkpoint
 from unnoise.training.loop import Batch, Progress, fit
 from unnoise.training.options import FitOptions, Options
@@ -55,9 +56,13 @@ class DataOptions(Options):
 
 
 class NoiseOptions(Options):
-    """Gaussian noise, its level uniform in 0..`sigma_max` (of 255); shares of gray crops and of varying levels."""
+    """Gaussian noise, its level uniform in 0..`sigma_max` (of 255); shares of gray crops and of varying levels.
+
+    A share `weak` has levels in 0..`sigma_max / 8`, whose errors are small in the loss and large beside the noise.
+    """
 
     sigma_max: float = Field(default=75.0, gt=0)
+    weak: float = Field(default=0.2, ge=0, le=1)
     gray: float = Field(default=0.35, ge=0, le=1)
     varying: float = Field(default=0.1, ge=0, le=1)
 
@@ -76,6 +81,7 @@ class Preset(Options):
     net: NetOptions = NetOptions()
     data: DataOptions
     fit: FitOptions
+    test: tuple[str, ...] = Field(default=(), description="test sets whose PSNR the card of the weights tells")
 
 
 class PhotoPreset(Preset):
@@ -161,6 +167,8 @@ def _train(
         progress=progress,
     )
     denoiser.load_state_dict(fitted.net.state_dict())
+    denoiser.eval()
+    denoiser.card.measured.update({name: measure_set(denoiser, name) for name in p.test})
     denoiser.card.training.update(
         data=", ".join(p.data.train),
         pictures=len(training.images),
@@ -173,7 +181,7 @@ def _train(
 
 
 def _start_from(denoiser: Photo, weights: Path) -> None:
-    """Begin with trained weights instead of random ones; a blind net takes all but the noise level from one that isn't."""
+    """Begin with trained weights instead of random ones; a blind net leaves the input of the noise level out."""
     trained = load(weights).state_dict()
     inputs = denoiser.net.head.weight.shape[1]
     if "net.head.weight" in trained and denoiser.card.blind:
@@ -192,6 +200,7 @@ def noisy_batch(x: Tensor, options: NoiseOptions, g: torch.Generator) -> Batch:
     gray = _some(options.gray, size, g)
     x = torch.where(gray, _luma(x), x)
     corners = torch.rand(size, 1, 3, 3, generator=g) * options.sigma_max / 255
+    corners = torch.where(_some(options.weak, size, g), corners / 8, corners)
     corners = torch.where(_some(options.varying, size, g), corners, corners[:, :, :1, :1])
     sigma = F.interpolate(corners, size=x.shape[2:], mode="bilinear", align_corners=True)
     n = torch.randn(x.shape, generator=g)

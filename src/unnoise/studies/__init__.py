@@ -1,7 +1,8 @@
 """Studies measure what a method is worth: `run(preset)` gives a report with checks and claims."""
 
 STUDIES: dict[str, str] = {
-    "classical": "unnoise.studies.classical:run",
     "eld": "unnoise.studies.eld:run",
+    "methods": "unnoise.studies.methods:run",
+    "photo": "unnoise.studies.photo:run",
 }
 """Slug of a study to its `module:function`, imported when it is run."""

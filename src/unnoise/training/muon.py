@@ -36,19 +36,19 @@ class Muon(AdamW):
         for group in self.param_groups:
             for p in group["params"] if group.get("orthogonal") else ():
                 if p.grad is not None:
-                    self._turn(p, group["lr"], group["weight_decay"])
+                    self._turn(p, p.grad, group["lr"], group["weight_decay"])
                     p.grad = None  # AdamW passes over it
         return super().step(closure)
 
-    def _turn(self, p: Tensor, lr: float, weight_decay: float) -> None:
+    def _turn(self, p: Tensor, grad: Tensor, lr: float, weight_decay: float) -> None:
         state = self.state[p]
         if not state:  # "step" because AdamW expects it of everything it restores
             state.update(step=torch.zeros(()), momentum=torch.zeros_like(p))
         state["step"] += 1
-        mean = state["momentum"].lerp_(p.grad, 1 - self.momentum)
+        mean = state["momentum"].lerp_(grad, 1 - self.momentum)
         # rows stay rows; columns in memory order, for which channels-last weights are not copied
         order = (0, *range(2, p.ndim), 1) if p.ndim > 2 else (0, 1)
-        matrix = p.grad.lerp(mean, self.momentum).permute(order)
+        matrix = grad.lerp(mean, self.momentum).permute(order)
         rows, columns = len(matrix), matrix[0].numel()
         turned = orthogonalised(matrix.reshape(rows, columns)).view(matrix.shape)
         p.mul_(1 - lr * weight_decay)

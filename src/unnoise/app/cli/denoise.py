@@ -25,7 +25,12 @@ def denoise(
     out: Annotated[
         str | None, typer.Option("-o", "--out", help="File, or folder (made if missing). Default: NAME.denoised.EXT.")
     ] = None,
-    method: Annotated[str, typer.Option("-m", "--method", help="auto, or a name from: unnoise methods.")] = "auto",
+    method: Annotated[
+        str,
+        typer.Option(
+            "-m", "--method", help="auto, classical (auto without networks), or a name from: unnoise methods."
+        ),
+    ] = "auto",
     kind: Annotated[str | None, typer.Option(help="What the data is, where that is ambiguous: photo or raw.")] = None,
     sigma: Annotated[float | None, typer.Option(help="Noise level, 0-255. Default: estimated.")] = None,
     strength: Annotated[float, typer.Option(help="From 0 (the input) to 1 (all the noise taken).")] = 1.0,

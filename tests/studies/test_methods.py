@@ -1,6 +1,6 @@
-"""The study of the classical methods at its smallest: its checks hold."""
+"""The study of the methods at its smallest: its checks hold."""
 
-from unnoise.studies.classical import run
+from unnoise.studies.methods import run
 
 
 def test_the_smoke_preset_passes_its_checks():

@@ -1,0 +1,257 @@
+"""Adaptive Guidance: guidance only while it matters, by a threshold on the cosine of the two estimates; and LinearAG.
+
+Castillo et al. 2025, "Adaptive Guidance: Training-free Acceleration of Conditional Diffusion Models" (2312.12487).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from unnoise.data.files import write_whole
+from unnoise.denoiser import Denoiser
+from unnoise.denoiser.base import Sigma, expand_sigma
+from unnoise.errors import InputError, unknown
+from unnoise.generate.guidance import SPACES, Full, Guided, Interval, Trajectory, cosine
+from unnoise.generate.samplers import SAMPLERS
+from unnoise.noise.grids import check_sigmas
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Guidance until the cosine of both estimates reaches `gamma_bar`, then conditional; each sample for itself.
+
+    Attributes
+    ----------
+    gamma_bar : above 1 means always guided; -1 or less, one guided evaluation.
+    space : in what the cosine is taken (see `guidance.cosine`). The paper writes eps, but for networks that predict the
+        noise that cosine is near 1 from the first step and the rule would stop guidance at once; in "x0" it rises from
+        0.9 to 1 as in the paper's figures.
+    switch : "next": the crossing evaluation itself is still guided, for both estimates are there. "now": it is not,
+        which is the equation read literally.
+    min_steps : guided evaluations before the rule may stop them.
+    center : subtract each channel's mean before the cosine.
+
+    Notes
+    -----
+    The switch is one-way, as no unconditional estimate is made after it. A sample costs 2 k + (T - k) evaluations, k of
+    them guided. Source: section 4.2, eq. 7 of the paper.
+    """
+
+    gamma_bar: float = 0.991
+    space: str = "x0"
+    switch: Literal["next", "now"] = "next"
+    min_steps: int = 1
+    center: bool = False
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.gamma_bar):
+            raise InputError("gamma_bar must be a number: above 1 never stops guidance, -1 stops it after one step")
+        if self.space not in SPACES:
+            raise unknown("space", self.space, SPACES)
+        if self.switch not in ("next", "now"):
+            raise unknown("switch", self.switch, ("next", "now"))
+        if self.min_steps < 1:
+            raise InputError(f"min_steps must be at least 1, got {self.min_steps}")
+
+    def guide(self, run: Trajectory, y: Tensor, sigma: Sigma, conditions: dict[str, Any]) -> Tensor:
+        """Guided for the samples that have not crossed the threshold, conditional for the others."""
+        never = torch.full((len(y),), -1, device=y.device)
+        switched = run.memory.setdefault("switched_at", never)
+        active = switched < 0
+        if not bool(active.any()):
+            return run.one(y, sigma, conditions)
+        whole = bool(active.all())
+        c, u = run.both(y, sigma, conditions, None if whole else active)
+        level = sigma[active] if isinstance(sigma, Tensor) and sigma.ndim and len(sigma) == len(y) else sigma
+        gamma = cosine(run.guided, y[active], level, c[active], u, self.space, self.center)
+        run.gamma[-1] = run.gamma[-1].to(gamma).masked_scatter(active, gamma)
+        if run.i == 0 and float(gamma.min()) > 0.999:
+            warnings.warn(
+                f"the cosine in space '{self.space}' is {float(gamma.min()):.5f} at the first step, so guidance will "
+                "stop at once: choose space='x0'",
+                stacklevel=2,
+            )
+        crossed = torch.zeros_like(active).masked_scatter(active, gamma >= self.gamma_bar)
+        crossed &= run.i + 1 >= self.min_steps
+        run.memory["switched_at"] = torch.where(crossed, run.i + (self.switch == "next"), switched)
+        guided = active & ~crossed if self.switch == "now" else active
+        combined = run.combine(c[active], u)
+        mask = guided.reshape(-1, *(1,) * (y.ndim - 1))
+        spread = c.clone()
+        spread[active] = combined
+        return torch.where(mask, spread, c)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearAG:
+    """Unconditional noise estimates as linear combinations of what a run has seen (section 4.3 of the paper).
+
+    `eps_u(x_i) = sum_{j<=i} b_c[i,j] eps_c(x_j) + sum_{j<i} b_u[i,j] eps_u(x_j)`, scalars fitted by least squares once
+    for a network, sampler, grid and scale; they are refused for any other. Made by `fit_linear`; used as the operation
+    "linear" of a `Table`, where estimates stand in for the values that were not computed.
+
+    Attributes
+    ----------
+    coefficients : for each evaluation i, 2 i + 1 numbers: those of eps_c, then those of eps_u.
+    residuals : root mean square of what each fit left, relative to eps_u.
+    sigmas : noise level of each evaluation.
+    scale, sampler, network : what they belong to.
+    """
+
+    coefficients: tuple[tuple[float, ...], ...]
+    residuals: tuple[float, ...]
+    sigmas: tuple[float, ...]
+    scale: float
+    sampler: str
+    network: str
+
+    def save(self, path: str | Path) -> Path:
+        """Write JSON."""
+        return write_whole(Path(path), json.dumps(vars(self)).encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> LinearAG:
+        """Read what `save` wrote; raises `InputError` for anything else."""
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values["coefficients"] = tuple(tuple(map(float, row)) for row in values["coefficients"])
+            values["residuals"], values["sigmas"] = tuple(values["residuals"]), tuple(values["sigmas"])
+            return cls(**values)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(f"{path} holds no LinearAG coefficients: fit them again with fit_linear") from None
+
+    def check(self, denoiser: Denoiser, sampler: str, scale: float) -> None:
+        """Raise `InputError` unless the coefficients were fitted for this network, sampler and scale."""
+        for what, mine, theirs in (
+            ("sampler", self.sampler, sampler),
+            ("guidance scale", self.scale, scale),
+            ("network", self.network, fingerprint(denoiser)),
+        ):
+            if mine != theirs:
+                raise InputError(
+                    f"these LinearAG coefficients belong to the {what} {mine}, not {theirs}: fit them again"
+                )
+
+    def guide_as(
+        self, operation: str | float, run: Trajectory, y: Tensor, sigma: Sigma, conditions: dict[str, Any]
+    ) -> Tensor:
+        """One evaluation under a `Table` with these coefficients."""
+        i, level = run.i, float(torch.as_tensor(sigma).max())
+        if i >= len(self.sigmas) or not math.isclose(level, self.sigmas[i], rel_tol=1e-5):
+            raise InputError("the noise levels are not those the LinearAG coefficients were fitted on: fit them again")
+        if run.guided.scale != self.scale or operation == "uncond":
+            raise InputError(f"LinearAG was fitted for guidance of scale {self.scale:g}: fit it again for another")
+        s = expand_sigma(sigma, y)
+        history: list[tuple[Tensor, Tensor]] = run.memory.setdefault("history", [])
+        if operation == "cfg":
+            c, u = run.both(y, sigma, conditions)
+            run.gamma[-1] = cosine(run.guided, y, sigma, c, u)
+            history.append(((y - c) / s, (y - u) / s))
+            return run.combine(c, u)
+        c = run.one(y, sigma, conditions)
+        eps_c = (y - c) / s
+        known = torch.stack([*(a for a, _ in history), eps_c, *(b for _, b in history)])
+        weights = torch.tensor(self.coefficients[i], dtype=y.dtype, device=y.device)
+        eps_u = torch.tensordot(weights, known, 1)
+        history.append((eps_c, eps_u))
+        return c if operation == "cond" else run.combine(c, y - s * eps_u)
+
+
+def fit_linear(
+    denoiser: Denoiser,
+    x_T: Tensor,
+    sigmas: Tensor | Sequence[float],
+    scale: float,
+    *,
+    sampler: str = "dpmpp_2m",
+    ridge: float = 1e-6,
+    **conditions: Any,
+) -> LinearAG:
+    """Fit LinearAG on fully guided runs from x_T (n, *shape) under the given conditions.
+
+    `ridge` times the mean eigenvalue of the normal matrix is added to its diagonal. The rows of the least squares are
+    all entries of all samples; only its normal equations, (2 i + 1)**2 numbers, are kept. The paper takes 200 runs.
+    """
+    if sampler not in SAMPLERS:
+        raise unknown("sampler", sampler, SAMPLERS)
+    recorder = _Recorder(Guided(denoiser, scale))
+    with torch.no_grad():
+        SAMPLERS[sampler](recorder, x_T, check_sigmas(sigmas), **conditions)
+    coefficients, residuals = [], []
+    for i in range(len(recorder.levels)):
+        regressors = torch.stack([*recorder.eps_c[: i + 1], *recorder.eps_u[:i]])
+        b, residual = least_squares(regressors, recorder.eps_u[i], ridge)
+        coefficients.append(tuple(b.tolist()))
+        residuals.append(residual)
+    return LinearAG(
+        tuple(coefficients), tuple(residuals), tuple(recorder.levels), float(scale), sampler, fingerprint(denoiser)
+    )
+
+
+def least_squares(regressors: Tensor, target: Tensor, ridge: float = 0.0) -> tuple[Tensor, float]:
+    """Coefficients (k,) with `sum_k b_k regressors[k] ~ target` by normal equations, and the relative residual."""
+    a, t = regressors.flatten(1).double(), target.flatten().double()
+    gram = a @ a.T
+    gram = gram + ridge * gram.trace() / len(gram) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    b = torch.linalg.lstsq(gram, a @ t, driver="gelsd").solution  # regressors may be linearly dependent
+    return b, float((t - b @ a).norm() / t.norm())
+
+
+class _Recorder(Denoiser):
+    """A fully guided run that keeps both noise estimates."""
+
+    def __init__(self, guided: Guided) -> None:
+        super().__init__()
+        self.run, self.card = guided.trajectory(), guided.card
+        self.eps_c: list[Tensor] = []
+        self.eps_u: list[Tensor] = []
+        self.levels: list[float] = []
+
+    def forward(self, y: Tensor, sigma: Sigma = None, **conditions: Any) -> Tensor:
+        c, u = self.run.both(y, sigma, conditions)
+        s = expand_sigma(sigma, y)
+        self.levels.append(float(s.max()))
+        self.eps_c.append(((y - c) / s).double())
+        self.eps_u.append(((y - u) / s).double())
+        return self.run.combine(c, u)
+
+
+def fingerprint(denoiser: Denoiser) -> str:
+    """A short hash of a denoiser's class and weights."""
+    total = hashlib.sha256(type(denoiser).__name__.encode())
+    for name, value in denoiser.state_dict().items():
+        total.update(f"{name}{tuple(value.shape)}{float(value.double().sum()):.9e}".encode())
+    return total.hexdigest()[:16]
+
+
+def parse_policy(text: str) -> Any:
+    """A policy from words: "full", "ag", "ag:0.99", "ag:0.99:eps", "interval:0.1:5".
+
+    Raises `InputError` for anything else.
+
+    >>> parse_policy("ag:0.98").gamma_bar
+    0.98
+    """
+    kind, *rest = text.split(":")
+    try:
+        if kind == "full" and not rest:
+            return Full()
+        if kind == "ag" and len(rest) <= 2:
+            gamma_bar, space = (*rest, "0.991", "x0")[:2] if len(rest) != 1 else (rest[0], "x0")
+            return Adaptive(float(gamma_bar), space)
+        if kind == "interval" and len(rest) == 2:
+            return Interval(float(rest[0]), float(rest[1]))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+    raise InputError(f"guidance policy '{text}' is none of full, ag, ag:GAMMA, ag:GAMMA:SPACE, interval:LOW:HIGH")

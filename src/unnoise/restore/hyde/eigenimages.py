@@ -1,0 +1,49 @@
+"""Eigen-images: a whitened cube in its subspace, each image cleaned by any denoiser of single pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from unnoise.errors import unknown
+from unnoise.restore import METHODS
+
+
+def picture_denoiser(denoiser: nn.Module | str | None, step: int = 1) -> nn.Module:
+    """The denoiser of eigen-images: as given, a method by name, or the default.
+
+    The default is the shipped photo network where its weights are present, else the sliding-window DCT with `step`.
+
+    Raises
+    ------
+    InputError : the name is not that of a method for pictures that takes the noise level.
+    """
+    if isinstance(denoiser, str):
+        fit = {name: m for name, m in METHODS.items() if "photo" in m.kinds and m.needs_sigma}
+        if denoiser not in fit:
+            raise unknown("denoiser of pictures", denoiser, fit)
+        return fit[denoiser].create()
+    if denoiser is not None:
+        return denoiser
+    from unnoise.zoo import models
+
+    if any(model.name == "photo" for model in models()):
+        from unnoise.restore.photo import trained
+
+        return trained()
+    from unnoise.restore.classical_dct import SlidingDCT
+
+    return SlidingDCT(step=step)
+
+
+def clean_images(p: Tensor, denoiser: nn.Module, sigma: Tensor | None = None) -> Tensor:
+    """Images (k, H, W), each with white noise of level sigma (k,) (1 unless told), denoised as one batch.
+
+    Every image is brought to [0, 1] by its own minimum and maximum first, which is where denoisers of pictures
+    live; the level goes along.
+    """
+    low, high = p.amin((1, 2), keepdim=True), p.amax((1, 2), keepdim=True)
+    extent = (high - low).clamp(min=torch.finfo(p.dtype).tiny)
+    level = 1 / extent if sigma is None else sigma.to(p)[:, None, None] / extent
+    clean = denoiser(((p - low) / extent)[:, None], level[:, None])
+    return clean[:, 0].to(p.dtype) * extent + low

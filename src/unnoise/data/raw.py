@@ -181,7 +181,7 @@ def _places(pattern: str) -> tuple[int, int, int, int]:
     return red, red ^ 1, blue ^ 1, blue
 
 
-def _flips(pattern: str) -> tuple[int, ...]:
+def flips(pattern: str) -> tuple[int, ...]:
     """Axes of (H, W) to mirror so that an even-sized mosaic begins with red."""
     red = 0 if pattern == "mono" else pattern.index("R")
     return tuple(axis for axis, bit in ((0, red // 2), (1, red % 2)) if bit)
@@ -201,7 +201,7 @@ def pack(raw: Raw) -> Tensor:
         return torch.from_numpy((values - black[0]) / (raw.white - black[0]))[None, None]
     height, width = values.shape
     values = np.pad(values, ((0, height % 2), (0, width % 2)), mode="reflect")
-    values = np.flip(values, _flips(raw.pattern))
+    values = np.flip(values, flips(raw.pattern))
     cells = np.stack([values[k // 2 :: 2, k % 2 :: 2] for k in range(4)])
     black = black[:, None, None]
     return torch.from_numpy(np.ascontiguousarray((cells - black) / (raw.white - black)))[None]
@@ -219,7 +219,7 @@ def unpack(packed: Tensor, raw: Raw) -> NDArray[Any]:
         mosaic = np.empty((2 * cells.shape[1], 2 * cells.shape[2]))
         for k in range(4):
             mosaic[k // 2 :: 2, k % 2 :: 2] = cells[k]
-        mosaic = np.flip(mosaic, _flips(raw.pattern))[:height, :width]
+        mosaic = np.flip(mosaic, flips(raw.pattern))[:height, :width]
     if raw.mosaic.dtype.kind == "u":
         mosaic = np.rint(mosaic).clip(0, np.iinfo(raw.mosaic.dtype).max)
     return np.ascontiguousarray(mosaic.astype(raw.mosaic.dtype))
@@ -241,7 +241,7 @@ def develop(raw: Raw) -> NDArray[np.uint16]:
     mosaic = torch.nn.functional.pixel_shuffle(packed, 2)
     rgb = demosaick(mosaic)[0].permute(1, 2, 0).numpy()
     height, width = raw.mosaic.shape
-    rgb = np.flip(rgb, _flips(raw.pattern))[:height, :width]
+    rgb = np.flip(rgb, flips(raw.pattern))[:height, :width]
     gains = np.array(raw.gains, np.float32)
     return _sixteen(rgb * (gains / gains.max()))
 

@@ -32,6 +32,15 @@ METHODS: dict[str, Method] = {
             "Yu and Sapiro 2011, IPOL; Wiener stage of Pierazzo et al. 2017, IPOL (ours, on torch)",
         ),
         Method(
+            "cbsn",
+            "conditional blind-spot network: learns from your noisy pictures alone (--adapt)",
+            "unnoise.restore.cbsn_training:trained",
+            "any of one camera or microscope, also correlated over a few pixels",
+            "Jang et al. 2023, ICCV (ours, on torch)",
+            needs_sigma=False,
+            adapt="unnoise.restore.cbsn_training:adapt",
+        ),
+        Method(
             "nlm",
             "non-local means: averages pixels whose surroundings look alike",
             "unnoise.restore.classical:NonLocalMeans",

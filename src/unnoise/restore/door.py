@@ -29,6 +29,7 @@ KINDS = ("photo", "raw", "cube")
 AUTOMATIC = ("auto", "classical")
 """Methods that choose another by the noise found: among all, or among those that need no trained network."""
 TILE = 512
+MINUTES = 5.0  # of learning from a picture
 
 Progress = Callable[[int, int], None]
 Level = float | Sequence[float] | np.ndarray | Tensor
@@ -44,6 +45,8 @@ def denoise(
     tile: int | None = None,
     device: str | torch.device | None = None,
     calibrate: bool = False,
+    adapt: bool = False,
+    minutes: float = MINUTES,
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
     **options: Any,
@@ -67,6 +70,7 @@ def denoise(
     tile : edge in pixels of the tiles of local methods; bounds the memory, does not change the result.
     device : where networks run, for instance "cuda"; `None`: where x is.
     calibrate : tune the method's parameters on x itself, by self-supervision; for pixel-independent noise.
+    adapt : let the method learn from x itself first, for `minutes`; for methods that can ("cbsn").
     max_pixels : height times width above which a file is refused.
     progress : called with the pixels done and in all.
     options : of the method, for instance `patch_size=7` for "nlm".
@@ -98,6 +102,8 @@ def denoise(
         tile=tile,
         device=device,
         calibrate=calibrate,
+        adapt=adapt,
+        minutes=minutes,
         max_pixels=max_pixels,
         progress=progress,
         **options,
@@ -114,6 +120,8 @@ def restore(
     tile: int | None = None,
     device: str | torch.device | None = None,
     calibrate: bool = False,
+    adapt: bool = False,
+    minutes: float = MINUTES,
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
     **options: Any,
@@ -138,8 +146,10 @@ def restore(
         return restore_cube(cube.values, method, **more)
     if isinstance(x, (str, os.PathLike)):
         photo = read_photo(x, max_pixels)
+        options = learnt(photo.pixels, method, adapt, minutes, options)
         done = _run(photo.pixels, method, sigma, strength, tile, where, calibrate, progress, options)
         return replace(done, image=photo.with_pixels(done.image).stacked())
+    options = learnt(x, method, adapt, minutes, options)
     return _run(x, method, sigma, strength, tile, where, calibrate, progress, options)
 
 
@@ -156,6 +166,8 @@ def denoise_file(
     tile: int | None = None,
     device: str | torch.device | None = None,
     calibrate: bool = False,
+    adapt: bool = False,
+    minutes: float = MINUTES,
     progress: Progress | None = None,
     **options: Any,
 ) -> Restored:
@@ -186,9 +198,19 @@ def denoise_file(
         write_cube(dst, cube.with_values(restored.image), overwrite)
         return replace(restored, image=None)
     photo = read_photo(src, max_pixels)
+    options = learnt(photo.pixels, method, adapt, minutes, options)
     done = _run(photo.pixels, method, sigma, strength, tile, where, calibrate, progress, options)
     write_photo(dst, photo.with_pixels(done.image), overwrite)
     return replace(done, image=None)
+
+
+def learnt(x: Any, method: str, adapt: bool, minutes: float, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a method after it has learnt from x, or as they are without `adapt`."""
+    if not adapt:
+        return options
+    if method == "auto":
+        raise InputError("method auto does not learn: name one that does, such as cbsn")
+    return METHODS[method].adapted(list(pixels_of(x).unit()), minutes, **options)
 
 
 def raw_of(x: Any, options: dict[str, Any], max_pixels: int = MAX_PIXELS) -> tuple[Raw, dict[str, Any]]:

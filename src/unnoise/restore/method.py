@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from unnoise.errors import InputError, MissingExtra, unknown
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from unnoise.denoiser import Denoiser
 
 
@@ -27,6 +30,7 @@ class Method:
     needs_sigma : whether it must be told the noise level (when not given, it is estimated first).
     source : the paper, and the library that does the work.
     extra : name of the optional dependency it needs.
+    adapt : "module:function" that learns from noisy pictures alone: `(pictures, minutes, **options) -> options`.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Method:
     kinds: tuple[str, ...] = ("photo",)
     needs_sigma: bool = True
     extra: str | None = None
+    adapt: str | None = None
 
     def create(self, **options: Any) -> Denoiser:
         """The denoiser, built with `options`.
@@ -46,17 +51,44 @@ class Method:
         InputError : an option it does not have (the nearest one is suggested), or a value it cannot use.
         MissingExtra : its optional library is not installed.
         """
-        module, _, name = self.build.partition(":")
+        builder = self._found(self.build)
+        self._check(builder, options)
+        return builder(**options)
+
+    def adapted(self, pictures: Sequence[Tensor], minutes: float, **options: Any) -> dict[str, Any]:
+        """The options with which `create` builds what has learnt from noisy pictures (C, H, W) with white at 1.
+
+        Raises
+        ------
+        InputError : the method does not learn, or an option that its learning does not have.
+        MissingExtra : an optional library is not installed.
+        """
+        if self.adapt is None:
+            raise InputError(f"method {self.name} does not learn from pictures: leave adapt out")
+        learn = self._found(self.adapt)
+        self._check(learn, options)
         try:
-            builder = getattr(import_module(module), name)
+            return dict(learn(pictures, minutes, **options))
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("lightning"):
+                raise MissingExtra("train") from error
+            raise
+
+    def _found(self, where: str) -> Any:
+        module, _, name = where.partition(":")
+        try:
+            return getattr(import_module(module), name)
         except ImportError as error:
+            if (getattr(error, "name", None) or "").startswith("lightning"):
+                raise MissingExtra("train") from error
             if self.extra is None:
                 raise
             raise MissingExtra(self.extra) from error
+
+    def _check(self, builder: Any, options: Mapping[str, Any]) -> None:
         known = list(inspect.signature(builder).parameters)
         for option in options:
             if option not in known:
                 if known:
                     raise unknown(f"option of method {self.name}", option, known)
                 raise InputError(f"method {self.name} has no options: leave {option} out")
-        return builder(**options)

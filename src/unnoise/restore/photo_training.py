@@ -276,14 +276,15 @@ def photographs(options: DataOptions, root: Path | None) -> tuple[Crops, Crops]:
     training: list[Any] = []
     held: list[Any] = []
     for name in options.train:
-        images = load_crops([_place(name, root)]).images
+        images = load_crops([place(name, root)]).images
         kept = options.holdout.get(name, 0)
         training += images[: len(images) - kept]
         held += images[len(images) - kept :]
     return Crops(training), Crops(held)
 
 
-def _place(name: str, root: Path | None) -> Path:
+def place(name: str, root: Path | None) -> Path:
+    """Where a preset's pictures are; raises `MissingData` naming what is not there."""
     if name.startswith(OWN):
         import skimage
 

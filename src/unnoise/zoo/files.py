@@ -18,6 +18,8 @@ from unnoise.zoo.header import FORMAT_VERSION, find, read_header
 
 ARCHITECTURES = {
     "digits": "unnoise.generate.digits:Digits",
+    "cbsn": "unnoise.restore.cbsn:CBSN",
+    "eld": "unnoise.restore.eld:ELD",
     "photo": "unnoise.restore.photo:Photo",
 }
 """Name of an architecture -> "module:Class", imported when a file asks for it."""

@@ -49,7 +49,7 @@ def compare(
     x = None if clean is None else _reference(clean, max_pixels, size, y)
     pictures, table = [("input", y)], _table(x is not None)
     table.add_row("input", "", "", *_scores(y, x))
-    names = [name for name, method in METHODS.items() if "photo" in method.kinds]
+    names = [name for name, method in METHODS.items() if "photo" in method.kinds and method.adapt is None]
     level = in_counts(sigma, y)
     with watch(errors, len(names) + 1) as start:
         # each method finds the level by itself, as it would for `unnoise denoise --method`

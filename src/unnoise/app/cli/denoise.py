@@ -44,6 +44,10 @@ def denoise(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Tune the method's parameters on the picture itself (J-invariance).")
     ] = False,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Let the method learn from the pictures given first (cbsn).")
+    ] = False,
+    minutes: Annotated[float, typer.Option(help="With --adapt: how long to learn.")] = 5.0,
     options: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the method; may be repeated.")
     ] = None,
@@ -75,6 +79,10 @@ def denoise(
     from unnoise.restore.door import restore
 
     many, failed = len(sources) > 1, 0
+    if adapt:
+        from unnoise.app.cli.adapt import adapt_to
+
+        parsed = adapt_to(sources, method, minutes, max_pixels, parsed, errors)
     with watch(errors, len(sources)) as start:
         for source, target in zip(sources, targets, strict=True):
             progress = start(source.name)

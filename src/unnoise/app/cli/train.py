@@ -11,7 +11,10 @@ from unnoise.errors import unknown
 
 TRAINERS = {
     "digits": "unnoise.generate.digits:train",
+    "cbsn": "unnoise.restore.cbsn_training:train",
+    "eld": "unnoise.restore.eld_training:train",
     "photo": "unnoise.restore.photo_training:train",
+    "wild_jdd": "unnoise.restore.wild_jdd_training:train",
     "photo-real": "unnoise.restore.photo_training:train_real",
 }
 """What can be trained -> "module:function", imported when asked for."""

@@ -1,0 +1,123 @@
+"""Training of ELD: clean photographs as linear raw, and the noise of a calibrated camera drawn anew for every step."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import nn
+
+from unnoise.data.crops import Crops
+from unnoise.noise.seeds import generator
+from unnoise.noise.sensor import CameraNoise, check_model
+from unnoise.restore.eld import ELD, synthesise, unprocess
+from unnoise.restore.photo_training import DataOptions, photographs
+from unnoise.training.loop import Batch, Progress, fit
+from unnoise.training.options import FitOptions, Options
+from unnoise.training.presets import load_preset
+from unnoise.zoo.files import save
+
+Told = Callable[[Progress], None] | None
+
+
+class NetOptions(Options):
+    """Of `restore.eld.ELD`."""
+
+    channels: int = Field(default=4, gt=0)
+    width: int = Field(default=32, gt=0)
+    levels: int = Field(default=4, ge=1)
+    clip_low: bool = True
+
+
+class NoiseOptions(Options):
+    """`camera` is the name of a shipped camera or a file of `unnoise calibrate`; `model` the letters of `SensorNoise`;
+    `ratio` the range of low-light factors."""
+
+    camera: str = "SonyA7S2"
+    model: str = "PTRCQ"
+    ratio: tuple[float, float] = (100.0, 300.0)
+
+
+class StudyOptions(Options):
+    """Of `studies.eld`.
+
+    Attributes
+    ----------
+    frames : "emva1288", a real sensor, or "drawn", from a known one.
+    models : noise models that networks are trained with, keys of `studies.eld.MODELS`.
+    seeds, pictures, crop : how many networks a model, pictures to test on, and their largest side.
+    ratios : low-light factors of the test.
+    above_gp, above_real : least gain in dB that bears the claims out, fixed before the run.
+    """
+
+    frames: Literal["emva1288", "drawn"] = "emva1288"
+    models: tuple[str, ...] = ("G", "G+P", "ELD", "real")
+    seeds: int = Field(default=3, ge=1)
+    pictures: int = Field(default=20, ge=1)
+    crop: int = Field(default=320, ge=16)
+    ratios: tuple[float, ...] = (100.0, 200.0, 400.0)
+    above_gp: float = 0.0
+    above_real: float = -0.2
+
+
+class ELDPreset(Options):
+    """One preset of `presets/eld.yaml`; crops are of the photographs, twice the side of packed ones."""
+
+    net: NetOptions = NetOptions()
+    data: DataOptions
+    noise: NoiseOptions = NoiseOptions()
+    fit: FitOptions
+    study: StudyOptions = StudyOptions()
+
+
+def train(
+    preset: str = "laptop",
+    overrides: Sequence[str] = (),
+    data: Path | None = None,
+    out: Path = Path("runs/eld"),
+    resume: bool | Path = False,
+    progress: Told = None,
+) -> Path:
+    """Train ELD as a preset says; the path of the weight file, made from the averaged weights."""
+    p = load_preset(ELDPreset, "eld", preset, overrides)
+    training, _ = photographs(p.data, data)
+    settings = [part for override in overrides for part in ("--set", override)]
+    denoiser, minutes, steps = train_on(training, p, out, resume, progress)
+    denoiser.card.training.update(
+        data=", ".join(p.data.train),
+        data_licence=p.data.licence,
+        camera=p.noise.camera,
+        command=shlex.join(["unnoise", "train", "eld", "--preset", preset, *settings]),
+        minutes=minutes,
+        steps=steps,
+    )
+    return save(out / "eld.safetensors", denoiser, arch="eld", config=p.net.model_dump(mode="json"))
+
+
+def train_on(
+    crops: Crops, p: ELDPreset, out: Path, resume: bool | Path = False, progress: Told = None
+) -> tuple[ELD, float, int]:
+    """The denoiser of a preset, trained on photographs, the minutes and the steps it took."""
+    check_model(p.noise.model)
+    camera = CameraNoise.load(p.noise.camera)
+    torch.manual_seed(p.fit.seed)
+    denoiser = ELD(**p.net.model_dump())
+
+    def batch_at(k: int) -> Batch:
+        # the photograph is turned and mirrored before it becomes raw, so that rows of noise stay rows
+        x = unprocess(crops.batch(k, p.fit.batch, p.data.crop, p.fit.seed, p.data.downscale))
+        g = [generator(p.fit.seed, k, i) for i in range(len(x))]
+        return {"x": x, "y": synthesise(x, camera, g, p.noise.model, p.noise.ratio, p.net.clip_low)}
+
+    def loss_of(net: nn.Module, batch: Batch) -> torch.Tensor:
+        return F.l1_loss(net(batch["y"]), batch["x"])
+
+    config = p.model_dump(mode="json")
+    fitted = fit(denoiser, loss_of, batch_at, out, p.fit, config=config, resume=resume, progress=progress)
+    denoiser.load_state_dict(fitted.net.state_dict())
+    return denoiser.eval(), round(fitted.seconds / 60, 2), fitted.step

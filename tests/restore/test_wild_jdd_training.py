@@ -1,0 +1,135 @@
+"""Training and adaptation of Wild-JDD, and its way from a raw mosaic to RGB."""
+
+import numpy as np
+import pytest
+import torch
+
+from unnoise.data.raw import PATTERNS, Raw
+from unnoise.errors import InputError
+from unnoise.noise.demosaick import demosaick, mosaic
+from unnoise.noise.seeds import generator
+from unnoise.restore.wild_jdd import WildJDD
+from unnoise.restore.wild_jdd_training import (
+    OFFSETS,
+    JDDPreset,
+    NoiseOptions,
+    adaptation_loss,
+    agreement,
+    demosaic_denoise,
+    finetune,
+    jdd_loss,
+    load_jdd,
+    neighbours,
+    noisy_batch,
+    shifted,
+    sigma_map,
+    train,
+)
+from unnoise.training.presets import load_preset
+
+
+def test_the_papers_scale_trains_every_weight():
+    p = load_preset(JDDPreset, "wild_jdd", "paper")
+    net = WildJDD(**p.net.model_dump())
+    count = sum(q.numel() for q in net.parameters())
+    assert 1.5e6 < count < 2.5e6  # about 1.9 M in the spec
+    with torch.no_grad():
+        for q in net.parameters():
+            if not bool(q.any()):
+                q.normal_(0, 0.01)  # the last layers begin at zero, behind which nothing has a gradient yet
+    batch = noisy_batch(torch.rand(1, 3, 16, 16, generator=generator(0)), p.noise, generator(1))
+    loss = jdd_loss(net(batch["mosaic"]), batch | {"step": torch.zeros(1)}, p)
+    loss.backward()
+    assert bool(torch.isfinite(loss))
+    assert [n for n, q in net.named_parameters() if q.grad is None or not bool(q.grad.abs().max() > 0)] == []
+
+
+@pytest.mark.parametrize("loss", ["elbo", "mse", "l1"])
+def test_the_smoke_preset_trains_and_its_file_loads(tmp_path, loss):
+    losses = []
+    path = train("smoke", [f"loss={loss}"], out=tmp_path, progress=lambda p: losses.append(p.loss))
+    assert len(losses) == 6 and np.isfinite(losses).all()
+    net = load_jdd(path)
+    x = torch.rand(1, 1, 12, 12)
+    assert not torch.equal(net(x).mean, demosaick(x, "bilinear"))
+    if loss == "elbo":
+        assert losses[-1] < losses[0]
+    (tmp_path / "x.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="not a file of unnoise train wild_jdd"):
+        load_jdd(tmp_path / "x.safetensors")
+
+
+def test_noise_levels_vary_between_their_ends():
+    maps = sigma_map(50, 32, 0.1, generator(0))
+    assert maps.shape == (50, 1, 32, 32) and float(maps.min()) >= 0 and float(maps.max()) <= 0.1
+    assert float((maps.amax((1, 2, 3)) - maps.amin((1, 2, 3))).mean()) == pytest.approx(0.1 / 3, rel=0.3)
+
+
+def test_imperfect_references_are_what_the_mosaic_is_made_of():
+    clean = torch.rand(6, 3, 16, 16, generator=generator(2))
+    batch = noisy_batch(clean, NoiseOptions(sigma_max=0, imperfect=1.0), generator(3))
+    assert torch.allclose(batch["y"], demosaick(mosaic(clean), "bilinear"))
+    assert torch.allclose(batch["mosaic"], mosaic(batch["y"]))
+
+
+def test_neighbours_are_of_the_same_colour_and_never_the_pixel_itself():
+    dy, dx = neighbours((4, 20, 20), generator(0))
+    assert bool(((dy != 0) | (dx != 0)).all()) and bool(((dy % 2 == 0) & (dx % 2 == 0)).all())
+    assert {(int(a), int(b)) for a, b in zip(dy.flatten(), dx.flatten(), strict=True)} == set(OFFSETS)
+    colour = torch.tensor([[0.0, 1.0], [1.0, 2.0]]).repeat(10, 10).expand(4, 1, 20, 20)
+    assert torch.equal(shifted(colour, (dy, dx)), colour)
+    x = torch.rand(1, 2, 9, 8)
+    two = (torch.full((1, 1, 9, 8), 2), torch.full((1, 1, 9, 8), -2))
+    assert torch.equal(shifted(x, two)[..., :-2, 2:], x[..., 2:, :-2])
+
+
+def test_the_mask_follows_sigma():
+    x, y = torch.rand(2, 1, 3, 8, 8)
+    assert bool((agreement(x, y, torch.tensor(float("inf"))) == 1).all())
+    assert bool((agreement(x, y, torch.tensor(0.0)) == 0).all())
+
+
+def test_the_mask_carries_no_gradient_into_the_noise_map():
+    net = WildJDD(width=8, groups=0, blocks=1)
+    loss, kept = adaptation_loss(net, torch.rand(1, 1, 16, 16), generator(0))
+    loss.backward()
+    assert 0 <= kept <= 1 and bool(torch.isfinite(loss))
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_every_bayer_order_gives_the_same_picture(pattern):
+    """A new net is the interpolation, for which a mirrored mosaic gives the mirrored picture."""
+    net = WildJDD(width=8, groups=0, blocks=1).eval()
+    straight = np.random.default_rng(0).integers(100, 900, (12, 16)).astype(np.uint16)
+    axes = tuple(a for a, bit in ((0, pattern.index("R") // 2), (1, pattern.index("R") % 2)) if bit)
+    rgb, sigma = demosaic_denoise(net, Raw(np.flip(straight, axes), pattern, white=1000))
+    expected, _ = demosaic_denoise(net, Raw(straight, "RGGB", white=1000))
+    np.testing.assert_allclose(np.flip(rgb, axes), expected, atol=1e-6)
+    assert sigma.shape == rgb.shape == (12, 16, 3)
+    odd, _ = demosaic_denoise(net, Raw(straight[:11, :13], "RGGB", white=1000), tile=8)
+    np.testing.assert_allclose(odd[:8, :10], expected[:8, :10], atol=1e-6)
+
+
+def test_adaptation_learns_the_noise_of_the_input():
+    """A flat mosaic with noise the network has not seen: the noise map moves to its level."""
+    torch.manual_seed(0)
+    net = WildJDD(width=8, groups=0, blocks=1)
+    net.log_beta.fill_(np.log(24.5 * 0.03**2))
+    raw = 0.5 + 0.06 * torch.randn(1, 32, 32, generator=generator(4))
+    before = net(raw[None]).variance().mean()
+    finetune(net, [raw], steps=15, crop=16, batch=2, lr=5e-3)
+    after = net(raw[None]).variance().mean()
+    # interpolated values have less noise than the samples, so the mean lies under 0.06 squared
+    assert float(before.detach()) < float(after.detach()) < 0.06**2
+
+
+def test_mistakes():
+    net = WildJDD(width=8, groups=0, blocks=1)
+    with pytest.raises(InputError, match="of 64 x 64 or more"):
+        finetune(net, [torch.zeros(1, 32, 32)])
+    with pytest.raises(InputError, match="cuts a Bayer cell"):
+        finetune(net, [torch.zeros(1, 32, 32)], crop=15)
+    with pytest.raises(InputError, match="without colours"):
+        demosaic_denoise(net, Raw(np.zeros((8, 8), np.uint16), "mono"))
+    with pytest.raises(InputError, match="give its levels"):
+        demosaic_denoise(net, Raw(np.full((8, 8), 300, np.uint16), "RGGB", white=100))

@@ -110,7 +110,7 @@ def train(
     def pairs(x: Tensor, g: torch.Generator) -> Batch:
         return noisy_batch(x, p.noise, g)
 
-    command = _command("photo", preset, overrides)
+    command = _command("photo", preset, overrides, resume)
     return _train("photo", p, command, pairs, evaluate, data, out, resume, progress)
 
 
@@ -128,7 +128,7 @@ def train_real(
     def pairs(x: Tensor, g: torch.Generator) -> Batch:
         return camera_batch(x, p.noise, g)
 
-    command = _command("photo-real", preset, overrides)
+    command = _command("photo-real", preset, overrides, resume)
     return _train("photo-real", p, command, pairs, evaluate_real, data, out, resume, progress)
 
 
@@ -263,9 +263,10 @@ def _some(share: float, size: int, g: torch.Generator) -> Tensor:
     return (torch.rand(size, generator=g) < share).view(-1, 1, 1, 1)
 
 
-def _command(slug: str, preset: str, overrides: Sequence[str]) -> str:
+def _command(slug: str, preset: str, overrides: Sequence[str], start: bool | Path) -> str:
     settings = [part for override in overrides for part in ("--set", override)]
-    return shlex.join(["unnoise", "train", slug, "--preset", preset, *settings])
+    begin = ["--from", start.name] if isinstance(start, Path) else []
+    return shlex.join(["unnoise", "train", slug, "--preset", preset, *begin, *settings])
 
 
 def photographs(options: DataOptions, root: Path | None) -> tuple[Crops, Crops]:

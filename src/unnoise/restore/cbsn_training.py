@@ -60,6 +60,26 @@ class DataOptions(Options):
     crop: int = Field(default=120, ge=10)
 
 
+class StudyOptions(Options):
+    """Of `studies.cbsn`.
+
+    Attributes
+    ----------
+    data : one of `studies.cbsn.SETS`; "isp" puts noise of variance `a x + b` on camera pictures before
+        demosaicking.
+    seeds, pictures, crop : networks of each kind, pictures at most, and their largest side.
+    above_noisy : least gain in dB over the noisy pictures that bears the claim out, fixed before the run.
+    """
+
+    data: str = "isp"
+    seeds: int = Field(default=3, ge=1)
+    pictures: int = Field(default=100, ge=1)
+    crop: int = Field(default=240, ge=16)
+    a: float = Field(default=0.02, ge=0)
+    b: float = Field(default=0.0012, ge=0)
+    above_noisy: float = 2.0
+
+
 class CBSNPreset(Options):
     """One preset of `presets/cbsn.yaml`."""
 
@@ -67,6 +87,7 @@ class CBSNPreset(Options):
     data: DataOptions
     loss: LossOptions = LossOptions()
     fit: FitOptions
+    study: StudyOptions = StudyOptions()
 
 
 def train(

@@ -1,6 +1,7 @@
 """Studies measure what a method is worth: `run(preset)` gives a report with checks and claims."""
 
 STUDIES: dict[str, str] = {
+    "cbsn": "unnoise.studies.cbsn:run",
     "eld": "unnoise.studies.eld:run",
     "methods": "unnoise.studies.methods:run",
     "photo": "unnoise.studies.photo:run",

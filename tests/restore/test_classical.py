@@ -11,7 +11,7 @@ from unnoise.denoiser import Tiled
 from unnoise.errors import InputError
 from unnoise.restore import METHODS
 
-CLASSICAL = [name for name, m in METHODS.items() if "photo" in m.kinds and not name.startswith("photo")]
+CLASSICAL = [name for name, method in METHODS.items() if ".classical" in method.build]
 AWARE = [name for name in CLASSICAL if METHODS[name].needs_sigma]
 LOCAL = ["dct", "nlm", "tv", "bilateral", "median"]
 # PSNR gained over the noisy picture at sigma 25/255, RGB and gray; a few tenths under what was measured

@@ -171,7 +171,7 @@ GRAY = np.full((16, 16), 0.5, np.float32)
         (GRAY, {"tile": 0}, "tile must be at least 1"),
         (GRAY, {"method": "wavelet", "sigma": 0.1, "tile": 64}, "leave tile out"),
         (GRAY, {"strength": 1.5}, "between 0 and 1"),
-        (GRAY, {"kind": "cube"}, "unknown kind 'cube'.*photo"),
+        (GRAY, {"kind": "cubes"}, "unknown kind 'cubes'.*photo"),
         (GRAY, {"device": "abacus"}, "device 'abacus'"),
     ],
 )

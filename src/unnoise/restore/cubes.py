@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unnoise.denoiser import Denoiser
-from unnoise.errors import InputError
+from unnoise.errors import InputError, unknown
 from unnoise.noise.cube_profile import CubeProfile, analyse_cube
 from unnoise.restore import METHODS
 from unnoise.restore.auto import Choice
@@ -79,12 +79,14 @@ def restore_cube(
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> x = np.linspace(50, 200, 12) * rng.random((24, 24, 1)).repeat(12, 2)
+    >>> x = np.linspace(50, 200, 12) * np.linspace(0.2, 1, 24)[:, None, None].repeat(24, 1)
     >>> done = restore_cube((x + 5 * rng.standard_normal(x.shape)).astype(np.float32))
     >>> done.choice.method, done.image.shape, bool(np.std(done.image - x) < 3)
     ('fasthyde', (24, 24, 12), True)
     """
     start = time.perf_counter()
+    if method not in ("auto", "none", *METHODS):
+        raise unknown("method for cubes", method, ["auto", *(m.name for m in METHODS.values() if "cube" in m.kinds)])
     if method not in ("auto", "none") and "cube" not in METHODS[method].kinds:
         known = ", ".join(name for name, m in METHODS.items() if "cube" in m.kinds)
         raise InputError(f"method {method} is for {METHODS[method].kinds[0]}s, not for cubes: use one of {known}")

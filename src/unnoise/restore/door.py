@@ -261,7 +261,7 @@ def _run(
     options: dict[str, Any],
 ) -> Restored:
     start = time.perf_counter()
-    if method != "auto" and "photo" not in METHODS[method].kinds:
+    if method not in AUTOMATIC and "photo" not in METHODS[method].kinds:
         raise InputError(f"method {method} is for {METHODS[method].kinds[0]}s: pass kind='{METHODS[method].kinds[0]}'")
     pixels = pixels_of(x, float(sigma) if isinstance(sigma, (int, float)) and 0 < sigma < 1 else 0.0)
     level = None if sigma is None else _level(sigma, pixels)

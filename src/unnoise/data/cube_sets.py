@@ -70,7 +70,8 @@ def with_noise(x: Cube, case: str, seed: int = 0) -> Cube:
         order = rng.permutation(bands)
         third = bands // 3
         for b in order[:third]:
-            hit = rng.random((height, width)) < rng.choice([0.05, 0.1, 0.15])
+            share = rng.choice([0.05, 0.1, 0.15])
+            hit = rng.random((height, width)) < share
             y[..., b][hit] = (rng.random((height, width)) < 0.5)[hit]
         for b in order[third : 2 * third]:
             count = rng.integers(int(0.05 * width), int(0.15 * width) + 1)

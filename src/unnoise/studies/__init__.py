@@ -3,6 +3,7 @@
 STUDIES: dict[str, str] = {
     "cbsn": "unnoise.studies.cbsn:run",
     "eld": "unnoise.studies.eld:run",
+    "hyde": "unnoise.studies.hyde:run",
     "methods": "unnoise.studies.methods:run",
     "photo": "unnoise.studies.photo:run",
 }

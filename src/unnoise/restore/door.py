@@ -28,7 +28,7 @@ from unnoise.restore.result import Restored as Restored
 KINDS = ("photo", "raw", "cube")
 AUTOMATIC = ("auto", "classical")
 """Methods that choose another by the noise found: among all, or among those that need no trained network."""
-TILE = 512
+TILE = 768
 MINUTES = 5.0  # of learning from a picture
 
 Progress = Callable[[int, int], None]

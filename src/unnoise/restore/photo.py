@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -119,11 +121,18 @@ def trained_real(ensemble: bool = False) -> Denoiser:
 
 
 def _shipped(name: str, scale: float, ensemble: bool) -> Denoiser:
-    from unnoise.zoo.files import load
-
     if not scale > 0:
         raise InputError(f"scale must be above 0, got {scale:g}")
-    denoiser = load(name).requires_grad_(False)
-    assert isinstance(denoiser, Photo)
+    denoiser = copy.deepcopy(_loaded(name))
     denoiser.scale = scale
     return Ensemble(Tiled(denoiser)) if ensemble else denoiser
+
+
+@cache
+def _loaded(name: str) -> Photo:
+    """Reading a file takes as long as a small picture; a copy of what was read does not."""
+    from unnoise.zoo.files import load
+
+    denoiser = load(name).requires_grad_(False)
+    assert isinstance(denoiser, Photo)
+    return denoiser

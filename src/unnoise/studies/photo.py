@@ -30,11 +30,10 @@ from unnoise.training.presets import load_preset
 from unnoise.zoo import load, save
 from unnoise.zoo.header import find, read_header
 
-OUTSIDE = (1, 2, 5, 75, 100, 150)  # noise levels; training ends at 75
+OUTSIDE = (2, 5, 100, 150)  # noise levels; training ends at 75
 REFERENCES = {
     "DnCNN (25)": "dncnn_s25_gray.npz",
     "FFDNet": "ffdnet_gray.npz",
-    "BF-CNN": "bfcnn_gray_0-100.npz",
     "BF-CNN (0-10)": "bfcnn_gray_0-10.npz",
     "CNN with biases (0-10)": "bcnn_gray_0-10.npz",
 }
@@ -192,7 +191,7 @@ def _gaussian(name: str, photo: Net, p: Quality) -> tuple[Table, list[Claim]]:
         )
     rows: list[tuple[Any, ...]] = [("photo", *ours, "here")]
     if name == "bsd68":
-        for reference, net in _references("DnCNN (25)", "FFDNet", "BF-CNN").items():
+        for reference, net in _references("DnCNN (25)", "FFDNet").items():
             levels = (25,) if reference.startswith("DnCNN") else LEVELS
             found = [round(float(np.mean(_scores(net, name, n, p))), 2) if n in levels else None for n in LEVELS]
             rows.append((reference, *found, "here"))

@@ -25,5 +25,10 @@ def test_the_code_on_the_page_runs(page, tmp_path, monkeypatch):
         exec(compile("\n" * first_line + block[1], str(page), "exec"), namespace)
 
 
+def test_pictures_and_pages_that_the_readme_names_are_there():
+    named = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / "README.md").read_text())
+    assert named and [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_a_python_block_is_found_in_the_readme():
     assert any(p.name == "README.md" for p in PAGES)

@@ -148,7 +148,8 @@ def skimage_nlm(quick: bool, gray: bool) -> Work:
     """`denoise_nl_means`, fast mode."""
     from skimage.restoration import denoise_nl_means as nlm
 
-    return _work(lambda y: nlm(y, 5, 6, 0.6 * SIGMA, sigma=SIGMA, channel_axis=None if gray else -1), quick, gray)
+    h, axis = (0.7 * SIGMA, None) if gray else (0.6 * SIGMA, -1)
+    return _work(lambda y: nlm(y, 5, 6, h, sigma=SIGMA, channel_axis=axis), quick, gray)
 
 
 def skimage_wavelet(quick: bool, gray: bool) -> Work:
@@ -170,15 +171,17 @@ def skimage_tv(quick: bool, gray: bool) -> Work:
     """`denoise_tv_chambolle`."""
     from skimage.restoration import denoise_tv_chambolle as tv
 
-    return _work(lambda y: tv(y, 0.1, channel_axis=None if gray else -1), quick, gray)
+    weight, axis = (0.08, None) if gray else (0.1, -1)
+    return _work(lambda y: tv(y, weight, channel_axis=axis), quick, gray)
 
 
 def skimage_bilateral(quick: bool, gray: bool) -> Work:
     """`denoise_bilateral`."""
     from skimage.restoration import denoise_bilateral as bilateral
 
+    colour, axis = (0.15, None) if gray else (0.05, -1)
     return _work(
-        lambda y: bilateral(y, sigma_color=0.05, sigma_spatial=2, mode="edge", channel_axis=None if gray else -1),
+        lambda y: bilateral(y, sigma_color=colour, sigma_spatial=2, mode="edge", channel_axis=axis),
         quick,
         gray,
     )
@@ -188,7 +191,8 @@ def opencv_bilateral(quick: bool, gray: bool) -> Work:
     """`bilateralFilter` on floats."""
     import cv2
 
-    return _work(lambda y: cv2.bilateralFilter(y, -1, 0.4, 3), quick, gray)
+    colour, space = (0.3, 2) if gray else (0.4, 3)
+    return _work(lambda y: cv2.bilateralFilter(y, -1, colour, space), quick, gray)
 
 
 def opencv_nlm(quick: bool, gray: bool) -> Work:
@@ -199,7 +203,7 @@ def opencv_nlm(quick: bool, gray: bool) -> Work:
     def denoise(y: Picture) -> Picture:
         if gray:
             counts = np.rint(np.clip(y, 0, 1) * 255).astype(np.uint8)
-            return np.asarray(cv2.fastNlMeansDenoising(counts, None, 20, 5, 15) / np.float32(255))
+            return np.asarray(cv2.fastNlMeansDenoising(counts, None, 25, 5, 15) / np.float32(255))
         levels = cv2.cvtColor(np.rint(np.clip(y, 0, 1) * 255).astype(np.uint8), cv2.COLOR_RGB2BGR)
         cleaned = cv2.fastNlMeansDenoisingColored(levels, None, 20, 16, 3, 21)
         return np.asarray(cv2.cvtColor(cleaned, cv2.COLOR_BGR2RGB) / np.float32(255))

@@ -174,7 +174,7 @@ def _scores(denoise: Net, name: str, level: int, p: Quality) -> list[float]:
 
 
 def _references(*names: str) -> dict[str, Net]:
-    folder = require("weights")
+    folder = require("reference_weights")
     return {name: load_published(folder / REFERENCES[name]) for name in names}
 
 

@@ -34,13 +34,17 @@ class Crops:
 
     images: Sequence[NDArray[np.uint8]]
 
-    def batch(self, k: int, size: int, crop: int, seed: int = 0, downscale: float = 1.0) -> Tensor:
+    def batch(
+        self, k: int, size: int, crop: int, seed: int = 0, downscale: float = 1.0, soften: float = 1.0
+    ) -> Tensor:
         """The batch of step `k`: `size` crops of `crop` x `crop` pixels, float32 (B, C, h, w) in [0, 1],
         channels last in memory.
 
         A photograph is drawn with the share of pixels it has, among those that are large enough, a position
         uniformly, and one of the eight flips and rotations. With `downscale` above 1, half of the crops come from an
-        area up to that factor larger, averaged down, which hides the noise and compression of the photographs.
+        area up to that factor larger, averaged down, which hides the noise and compression of the photographs. With
+        `soften` above 1, all lose detail: averaged down by up to that factor and enlarged again, they are clean, and
+        smooth at the scale of a pixel as photographs in the full resolution of a sensor are.
         """
         rng = np.random.default_rng([seed, k])
         areas = np.array([h * w if min(h, w) >= crop else 0 for h, w, _ in (image.shape for image in self.images)])
@@ -54,8 +58,11 @@ class Crops:
             side = min(round(crop * factor), *image.shape[:2])
             top, left = (int(rng.integers(0, length - side + 1)) for length in image.shape[:2])
             piece = image[top : top + side, left : left + side]
-            if side > crop:
-                piece = _shrunk(piece, crop)
+            small = crop if soften == 1 else round(crop / rng.uniform(1, soften))
+            if side > small:
+                piece = _resized(piece, small)
+            if small < crop:
+                piece = _resized(piece, crop)
             turn = int(rng.integers(8))
             piece = np.rot90(piece, turn % 4)
             out[b] = piece[:, ::-1] if turn >= 4 else piece
@@ -101,8 +108,10 @@ def _as_channels(photo: Photo, channels: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def _shrunk(piece: NDArray[np.uint8], crop: int) -> NDArray[np.uint8]:
+def _resized(piece: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Square, averaged down or enlarged smoothly."""
     import cv2
 
-    small = cv2.resize(piece, (crop, crop), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.uint8).reshape(crop, crop, -1)
+    way = cv2.INTER_AREA if side < len(piece) else cv2.INTER_CUBIC
+    resized = cv2.resize(piece, (side, side), interpolation=way)
+    return np.asarray(resized, np.uint8).reshape(side, side, -1)

@@ -56,6 +56,7 @@ class CameraParameters:
     width_luma: float
     smooth_chroma: float
     width_chroma: float
+    chroma: float
     sharpen: float
     width_sharpen: float
     scale: float
@@ -77,7 +78,8 @@ class CameraPipeline:
     ideal_share : share of cameras whose demosaicking restores the signal perfectly and filters only the noise.
     smooth_share : share of cameras that reduce noise: a fine kernel `width_fine` (pixels) on all of it, then the
         luma is mixed with strength `smooth_luma` with itself smoothed by `width_luma`, the chroma likewise with
-        `smooth_chroma` and `width_chroma`. Edges are taken as preserved: the smoothing acts on the noise.
+        `smooth_chroma` and `width_chroma`, and `chroma` of it is left. Edges are taken as preserved: the smoothing
+        acts on the noise.
     sharpen_share, sharpen, width_sharpen : unsharp masking.
     scale_share, scale : pictures not kept in sensor pixels; sensor pixels a picture pixel, log-uniform.
     jpeg_share, quality : pictures stored as JPEG, and its quality; 4:2:0 or 4:4:4 with equal chance.
@@ -97,12 +99,13 @@ class CameraPipeline:
     tone_share: float = 0.6
     bilinear_share: float = 0.3
     ideal_share: float = 0.5
-    smooth_share: float = 0.75
-    width_fine: Range = (0.0, 0.7)
-    smooth_luma: Range = (0.0, 0.9)
-    width_luma: Range = (0.6, 3.5)
-    smooth_chroma: Range = (0.0, 1.0)
-    width_chroma: Range = (0.6, 4.0)
+    smooth_share: float = 0.92
+    width_fine: Range = (0.4, 1.0)
+    smooth_luma: Range = (0.0, 0.5)
+    width_luma: Range = (0.6, 4.0)
+    smooth_chroma: Range = (0.85, 1.0)
+    width_chroma: Range = (1.3, 4.0)
+    chroma: Range = (0.4, 1.2)
     sharpen_share: float = 0.3
     sharpen: Range = (0.1, 0.8)
     width_sharpen: Range = (0.6, 1.5)
@@ -145,6 +148,7 @@ class CameraPipeline:
             width_luma=log_between(self.width_luma),
             smooth_chroma=between(self.smooth_chroma) * smooth,
             width_chroma=log_between(self.width_chroma),
+            chroma=between(self.chroma) if smooth else 1.0,
             sharpen=between(self.sharpen) * sharpen,
             width_sharpen=between(self.width_sharpen),
             scale=log_between(self.scale) if resize else 1.0,
@@ -242,14 +246,14 @@ def _sensor_noise(raw: Tensor, camera: CameraParameters, generator: torch.Genera
 
 
 def _reduce_noise(noise: Tensor, camera: CameraParameters) -> Tensor:
-    if camera.smooth_luma == 0 and camera.smooth_chroma == 0 and camera.width_fine == 0:
+    if camera.smooth_luma == 0 and camera.smooth_chroma == 0 and camera.width_fine == 0 and camera.chroma == 1:
         return noise
     if camera.width_fine > 0.25:  # a narrower kernel is a single pixel
         noise = _blur(noise, camera.width_fine)
     luma = (noise[:, 0:1] + 2 * noise[:, 1:2] + noise[:, 2:3]) / 4
     red_blue = noise[:, 0::2] - luma
     luma = torch.lerp(luma, _blur(luma, camera.width_luma), camera.smooth_luma)
-    red_blue = torch.lerp(red_blue, _blur(red_blue, camera.width_chroma), camera.smooth_chroma)
+    red_blue = camera.chroma * torch.lerp(red_blue, _blur(red_blue, camera.width_chroma), camera.smooth_chroma)
     green = -0.5 * red_blue.sum(1, keepdim=True)  # the chroma part of the luma is zero
     return luma + torch.cat([red_blue[:, :1], green, red_blue[:, 1:]], 1)
 

@@ -46,6 +46,7 @@ class DataOptions(Options):
     holdout : the last n photographs of a folder, by name, kept out of training for the evaluation.
     crop : side of the square crops.
     downscale : half of the crops are shrunk by up to this factor, which hides noise and compression.
+    soften : all crops lose detail finer than up to so many pixels, and with it their own noise.
     """
 
     train: tuple[str, ...]
@@ -53,6 +54,7 @@ class DataOptions(Options):
     holdout: dict[str, int] = Field(default_factory=dict)
     crop: int = Field(default=128, ge=16)
     downscale: float = Field(default=1.0, ge=1)
+    soften: float = Field(default=1.0, ge=1)
 
 
 class NoiseOptions(Options):
@@ -152,7 +154,7 @@ def _train(
         resume = False
 
     def batch_at(k: int) -> Batch:
-        x = training.batch(k, p.fit.batch, p.data.crop, p.fit.seed, p.data.downscale)
+        x = training.batch(k, p.fit.batch, p.data.crop, p.fit.seed, p.data.downscale, p.data.soften)
         return pairs(x, generator(p.fit.seed, k))
 
     fitted = fit(

@@ -187,14 +187,14 @@ def photograph(x: Tensor, camera: CameraParameters, generator: torch.Generator |
     linear = unprocess(x, camera)
     clean_raw = mosaic(linear.roll(camera.shift, (2, 3)))
     noise = _sensor_noise(clean_raw, camera, generator)
-    if camera.ideal_demosaicking:
-        clean = linear
-        noisy = linear + demosaick(noise, camera.demosaicking).roll((-camera.shift[0], -camera.shift[1]), (2, 3))
-    else:
-        both = demosaick(torch.cat([clean_raw, clean_raw + noise]), camera.demosaicking)
-        clean, noisy = both.roll((-camera.shift[0], -camera.shift[1]), (2, 3)).chunk(2)
-    clean, noisy = process(torch.cat([clean, noisy]), camera).chunk(2)
-    noisy = clean + _reduce_noise(noisy - clean, camera)
+    clean = linear
+    if not camera.ideal_demosaicking:
+        clean = demosaick(clean_raw, camera.demosaicking).roll((-camera.shift[0], -camera.shift[1]), (2, 3))
+    noise = demosaick(noise, camera.demosaicking).roll((-camera.shift[0], -camera.shift[1]), (2, 3))
+    # half the difference: a tone curve makes noise brighten or darken on average, and a picture whose brightness a
+    # denoiser corrects by what a simulation says of that is worse than one left as it is
+    clean, above, below = process(torch.cat([clean, clean + noise, clean - noise]), camera).chunk(3)
+    noisy = clean + _reduce_noise((above - below) / 2, camera)
     if camera.sharpen > 0 or camera.scale != 1:
         both = torch.cat([clean, noisy])
         if camera.sharpen > 0:
@@ -241,8 +241,9 @@ def _matrix(rows: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
 def _sensor_noise(raw: Tensor, camera: CameraParameters, generator: torch.Generator | None) -> Tensor:
     x = raw.clamp(min=0)
     photons = poisson_like(x / camera.shot, generator) * camera.shot - x
-    # the sensor clips at its white level, the black level leaves room for negative values
-    return (photons + camera.read * normal_like(raw, generator) + raw).clamp(max=1) - raw
+    # the sensor clips at its white level, here on both sides alike so that the mean stays; the black level leaves room
+    room = 1 - raw.clamp(max=1)
+    return (photons + camera.read * normal_like(raw, generator)).clamp(-room, room)
 
 
 def _reduce_noise(noise: Tensor, camera: CameraParameters) -> Tensor:

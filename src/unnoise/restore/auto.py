@@ -30,7 +30,7 @@ FINE = 0.28  # share of the finest structure in the coarsest up to which noise i
 WHITENESS = 0.6  # the same share from which it is independent between pixels beyond doubt ...
 FINE_GROWTH = 1.75  # ... and else the fastest growth of the finest structure that still counts as evenly spread
 FLAT = (1.9 / 255, 9 / 255)  # levels in which evenly spread structure of a colour picture is its camera's noise
-WEAK = 1.0 / 255  # level from which it still is, where the finest structure is as faint ...
+WEAK = 1.0 / 255  # level from which it still is for a network, where the finest structure is as faint ...
 FINE_WEAK, FINE_GROWTH_WEAK = 0.16, 3.2  # ... in the coarsest, and as evenly spread, as cameras leave it
 GROWTH = 1.85  # the fastest growth of the energy of windows that still counts as evenly spread
 COLOUR = 0.25  # share of colour in stronger camera noise; texture is mostly luminance
@@ -118,7 +118,7 @@ def _gaussian(s: Spectrum | None, profile: NoiseProfile, parts: list[Tensor], tr
         return _poisson(profile, parts, "photo" if trained else "dct")
     coarse = s.fine < FINE * s.coarse
     processed = s.fine < FINE_WEAK * s.coarse and s.fine_growth < FINE_GROWTH_WEAK
-    even = s.growth < GROWTH and s.flat > (WEAK if processed else FLAT[0])
+    even = s.growth < GROWTH and s.flat > (WEAK if processed and trained else FLAT[0])
     if colour and coarse and even and (s.flat < FLAT[1] or s.colour > COLOUR * s.luminance):
         level = CAMERA_SCALE * _level(s.shape[:, 1:])
         reason = f"camera noise of level {255 * level:.1f}/255, shared by neighbouring pixels"

@@ -67,8 +67,8 @@ def test_softened_crops_lose_noise_and_keep_their_size():
     noise = Crops([RNG.integers(0, 256, (300, 300, 3), np.uint8)])
     soft = noise.batch(0, 64, 32, soften=2)
     assert soft.shape == (64, 3, 32, 32)
-    steps = [float((b[..., 1:] - b[..., :-1]).std(dim=(1, 2, 3)).mean()) for b in (soft, noise.batch(0, 64, 32))]
-    assert steps[0] < 0.7 * steps[1]
+    steps, plain = ((b[..., 1:] - b[..., :-1]).std(dim=(1, 2, 3)) for b in (soft, noise.batch(0, 64, 32)))
+    assert 0.3 < float((steps < 0.8 * plain.min()).float().mean()) < 0.6  # half, those with a factor near 1 excepted
 
 
 def test_loading_takes_any_photo(tmp_path):

@@ -34,17 +34,15 @@ class Crops:
 
     images: Sequence[NDArray[np.uint8]]
 
-    def batch(
-        self, k: int, size: int, crop: int, seed: int = 0, downscale: float = 1.0, soften: float = 1.0
-    ) -> Tensor:
+    def batch(self, k: int, size: int, crop: int, seed: int = 0, downscale: float = 1.0, soften: float = 1.0) -> Tensor:
         """The batch of step `k`: `size` crops of `crop` x `crop` pixels, float32 (B, C, h, w) in [0, 1],
         channels last in memory.
 
         A photograph is drawn with the share of pixels it has, among those that are large enough, a position
         uniformly, and one of the eight flips and rotations. With `downscale` above 1, half of the crops come from an
         area up to that factor larger, averaged down, which hides the noise and compression of the photographs. With
-        `soften` above 1, all lose detail: averaged down by up to that factor and enlarged again, they are clean, and
-        smooth at the scale of a pixel as photographs in the full resolution of a sensor are.
+        `soften` above 1, half of all lose detail: averaged down by up to that factor and enlarged again, they are clean,
+        and smooth at the scale of a pixel as photographs in the full resolution of a sensor are.
         """
         rng = np.random.default_rng([seed, k])
         areas = np.array([h * w if min(h, w) >= crop else 0 for h, w, _ in (image.shape for image in self.images)])
@@ -58,7 +56,7 @@ class Crops:
             side = min(round(crop * factor), *image.shape[:2])
             top, left = (int(rng.integers(0, length - side + 1)) for length in image.shape[:2])
             piece = image[top : top + side, left : left + side]
-            small = crop if soften == 1 else round(crop / rng.uniform(1, soften))
+            small = round(crop / rng.uniform(1, soften)) if soften > 1 and rng.random() < 0.5 else crop
             if side > small:
                 piece = _resized(piece, small)
             if small < crop:

@@ -46,7 +46,7 @@ class DataOptions(Options):
     holdout : the last n photographs of a folder, by name, kept out of training for the evaluation.
     crop : side of the square crops.
     downscale : half of the crops are shrunk by up to this factor, which hides noise and compression.
-    soften : all crops lose detail finer than up to so many pixels, and with it their own noise.
+    soften : half of the crops lose detail finer than up to so many pixels, and with it their own noise.
     """
 
     train: tuple[str, ...]

@@ -149,8 +149,9 @@ def _train(
     torch.manual_seed(p.fit.seed)
     config = p.net.model_dump(mode="json") | {"blind": slug == "photo-real"}
     denoiser = Photo(**config)
+    before: dict[str, Any] = {}
     if isinstance(resume, Path) and not is_checkpoint(resume):
-        _start_from(denoiser, resume)
+        before = {"before": _start_from(denoiser, resume)}
         resume = False
 
     def batch_at(k: int) -> Batch:
@@ -178,19 +179,25 @@ def _train(
         minutes=round(fitted.seconds / 60, 1),
         steps=fitted.step,
         data_licence=p.data.licence,
+        **before,
     )
     return save(out / f"{slug}.safetensors", denoiser, arch="photo", config=config)
 
 
-def _start_from(denoiser: Photo, weights: Path) -> None:
-    """Begin with trained weights instead of random ones; a blind net leaves the input of the noise level out."""
-    trained = load(weights).state_dict()
+def _start_from(denoiser: Photo, weights: Path) -> dict[str, Any]:
+    """Begin with trained weights instead of random ones; what their card says of their training.
+
+    A blind net leaves the input of the noise level out.
+    """
+    start = load(weights)
+    trained = start.state_dict()
     inputs = denoiser.net.head.weight.shape[1]
     if "net.head.weight" in trained and denoiser.card.blind:
         trained["net.head.weight"] = trained["net.head.weight"][:, :inputs]
     if {k: v.shape for k, v in trained.items()} != {k: v.shape for k, v in denoiser.state_dict().items()}:
         raise InputError(f"the weights {weights} are of another network than the preset's: give its widths and blocks")
     denoiser.load_state_dict(trained)
+    return dict(start.card.training)
 
 
 def noisy_batch(x: Tensor, options: NoiseOptions, g: torch.Generator) -> Batch:

@@ -39,6 +39,8 @@ bench: .venv/bench.stamp
 	$(BIN)/unnoise bench wavelets
 	$(BIN)/unnoise bench tiling
 	$(BIN)/unnoise bench startup
+	$(BIN)/unnoise bench samplers
+	$(BIN)/unnoise bench guidance
 
 # The table of papers in the README, from the committed reports.
 readme: .venv/core.stamp

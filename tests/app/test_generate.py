@@ -57,6 +57,25 @@ def test_mistakes_end_in_one_sentence(unnoise, tmp_path, monkeypatch, arguments,
     assert len(said.err.strip().splitlines()) == 1
 
 
+def test_a_folder_of_diffusers_draws_too(unnoise, tmp_path):
+    diffusers = pytest.importorskip("diffusers", reason="needs the extra 'diffusers'")
+    torch.manual_seed(0)
+    small = {"block_out_channels": (8,), "norm_num_groups": 4, "layers_per_block": 1, "sample_size": 8}
+    blocks = {"down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
+    net = diffusers.UNet2DModel(**small, **blocks, num_class_embeds=4)
+    diffusers.DDPMPipeline(net, diffusers.DDPMScheduler()).save_pretrained(tmp_path / "model")
+    common = (tmp_path / "model", "-n", 2, "--steps", 2, "-o", tmp_path / "x.npy")
+    assert unnoise("generate", *common, "--class", 3).code == 0
+    assert np.load(tmp_path / "x.npy").shape == (2, 3, 8, 8)
+    for more, says in ((("--class", 4), "0 to 3"), ((), "needs a class"), (("--class", 1, "--guidance", 3), "null=")):
+        said = unnoise("generate", *common, "--overwrite", *more)
+        assert said.code == 2 and says in said.err and len(said.err.strip().splitlines()) == 1
+    net = diffusers.AutoencoderKL(block_out_channels=(32,))
+    net.save_pretrained(tmp_path / "model" / "unet")
+    said = unnoise("generate", *common, "--overwrite")
+    assert said.code == 2 and "'AutoencoderKL'" in said.err
+
+
 def test_a_denoiser_of_photographs_does_not_generate(unnoise, tmp_path):
     config = {"widths": [16], "blocks": [1]}
     path = save(tmp_path / "small.safetensors", Photo(**config), arch="photo", config=config)

@@ -50,6 +50,20 @@ def test_cubes_are_cleaned_by_every_method(bench, monkeypatch):
     assert "HyDe did not run" in report["notes"]
 
 
+def test_samplers_give_what_diffusers_gives(bench):
+    pytest.importorskip("diffusers", reason="needs the extra 'diffusers'")
+    report = bench("samplers")
+    assert report["reference"] == "its peer"
+    found = scores(report)
+    assert len(found) == 2 and all(s["difference"] < 1e-5 and s["share"] > 0 for s in found.values())
+
+
+def test_adaptive_guidance_is_charged_what_it_costs(bench):
+    found = scores(bench("guidance"))
+    assert found["CFG, 2"]["nfe"] == 40 and found["CFG, 2"]["ssim"] == pytest.approx(1.0)
+    assert 21 <= found["adaptive, 2"]["nfe"] < 40 and found["adaptive, 2"]["ssim"] > 0.8
+
+
 def test_startup_starts(bench):
     report = bench("startup")
     assert report["results"][0]["seconds"][0] < report["results"][1]["seconds"][0]

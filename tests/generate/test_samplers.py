@@ -134,6 +134,23 @@ def test_ddpm_is_ddim_with_eta_one_and_its_vp_form(gaussian):
         torch.testing.assert_close(math.sqrt(bar_next) * got, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("variance", ["small", "large"])
+def test_ddpm_does_not_depend_on_the_units_of_the_pictures(variance):
+    """A network on [-1, 1], as it is and as a denoiser on [0, 1]."""
+
+    class Eps(torch.nn.Module):
+        def forward(self, x_t, t):
+            return x_t / (1 + t[:, None] / 1000)
+
+    vp = DiscreteVP.linear()
+    own, unit = (as_denoiser(Eps(), "eps", vp, signed=signed) for signed in (False, True))
+    y, grid = noise(4, 3, 20.0), karras(6, 0.05, 20.0)
+    expected = ddpm(own, y, grid, variance=variance, randomness=generator(0))
+    found = ddpm(unit, (y + 1) / 2, grid / 2, variance=variance, randomness=generator(0))
+    torch.testing.assert_close(2 * found - 1, expected, rtol=1e-6, atol=1e-6)
+    assert own.card.value_range is None
+
+
 class Network(torch.nn.Module):
     """The exact denoiser in any parameterisation: what a perfectly trained network would answer."""
 

@@ -13,6 +13,11 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "cubes": ("unnoise.benchmarks.cubes:run", "hyperspectral cubes beside HyDe: PSNR, spectral angle, seconds a cube"),
     "wavelets": ("unnoise.benchmarks.wavelets:run", "the periodised wavelet transform of a 200-band cube, beside pywt"),
     "tiling": ("unnoise.benchmarks.tiling:run", "time and memory of exact tiling, beside the whole picture at once"),
+    "samplers": (
+        "unnoise.benchmarks.samplers:run",
+        "what a step of each sampler costs beside the network, and a scheduler of diffusers",
+    ),
+    "guidance": ("unnoise.benchmarks.guidance:run", "guidance policies: evaluations, time and what they change"),
     "startup": ("unnoise.benchmarks.startup:run", "how long help, lists and usage errors take to appear"),
 }
 """Name of a benchmark to its `module:function`, imported when it is run, and what it measures."""

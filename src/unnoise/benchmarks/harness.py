@@ -29,6 +29,7 @@ Progress = Callable[[str], None]
 class Contender:
     """One way to do the job: `target` is the `module:function` that, given `options`, prepares a `Work`.
 
+    `against` is the contender that its times are compared with, the reference of the benchmark unless told.
     `python` is the interpreter of another environment, for a library that cannot live in this one; it gets this
     package's source on its path.
     """
@@ -38,6 +39,7 @@ class Contender:
     options: Mapping[str, Any] = field(default_factory=dict)
     ours: bool = False
     python: str | None = None
+    against: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def compare(
     names = [c.name for c in contenders]
     if repeats < 1 or threads < 1:
         raise InputError(f"repeats and threads must be at least 1, got {repeats} and {threads}")
-    if len(set(names)) < len(names) or reference not in names:
+    if len(set(names)) < len(names) or not {reference, *(c.against or reference for c in contenders)} <= set(names):
         raise InputError(f"contenders need different names, one of them '{reference}': {', '.join(names)}")
     warnings = _busy()
     for text in warnings:
@@ -168,23 +170,24 @@ def compare(
             worker.close()
     if reference in skipped:
         raise UnnoiseError(f"benchmark {name}: the reference '{reference}' did not run: {skipped[reference]}")
-    results = tuple(
-        _result(c, [r[c.name] for r in rounds], [r[reference] for r in rounds], ended[c.name], ended[reference])
-        for c in contenders
-        if c.name in workers
-    )
+    results = []
+    for c in contenders:
+        peer = reference if c.against is None or c.against in skipped else c.against
+        if c.name in workers:
+            own, base = [r[c.name] for r in rounds], [r[peer] for r in rounds]
+            results.append(_result(c, own, base, ended[c.name], ended[peer]))
     return BenchReport(
         name=name,
         unit=unit,
-        reference=reference,
+        reference=reference if all(c.against is None for c in contenders) else "its peer",
         repeats=repeats,
         threads=threads,
         notes=notes,
-        results=results,
+        results=tuple(results),
         skipped=skipped,
         warnings=warnings,
         machine=before,
-        versions=versions("bm3d"),
+        versions=versions("bm3d", "diffusers"),
     )
 
 

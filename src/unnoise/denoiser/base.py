@@ -73,7 +73,7 @@ class Denoiser(nn.Module):
     """
 
     card: Card
-    null: dict[str, int] | None = None
+    null: dict[str, Any] | None = None
 
     def forward(self, y: Tensor, sigma: Sigma = None) -> Tensor:
         """Clean estimate of y, same shape and dtype."""

@@ -21,7 +21,7 @@ from unnoise.data.files import write_whole
 from unnoise.denoiser import Denoiser
 from unnoise.denoiser.base import Sigma, expand_sigma
 from unnoise.errors import InputError, unknown
-from unnoise.generate.guidance import SPACES, Full, Guided, Interval, Trajectory, cosine
+from unnoise.generate.guidance import SPACES, Full, Guided, Interval, Trajectory
 from unnoise.generate.samplers import SAMPLERS
 from unnoise.noise.grids import check_sigmas
 
@@ -73,23 +73,32 @@ class Adaptive:
         whole = bool(active.all())
         c, u = run.both(y, sigma, conditions, None if whole else active)
         level = sigma[active] if isinstance(sigma, Tensor) and sigma.ndim and len(sigma) == len(y) else sigma
-        gamma = cosine(run.guided, y[active], level, c[active], u, self.space, self.center)
+        gamma = run.cosine(y[active], level, c[active], u, self.space, self.center)
         run.gamma[-1] = run.gamma[-1].to(gamma).masked_scatter(active, gamma)
-        if run.i == 0 and float(gamma.min()) > 0.999:
-            warnings.warn(
-                f"the cosine in space '{self.space}' is {float(gamma.min()):.5f} at the first step, so guidance will "
-                "stop at once: choose space='x0'",
-                stacklevel=2,
-            )
-        crossed = torch.zeros_like(active).masked_scatter(active, gamma >= self.gamma_bar)
-        crossed &= run.i + 1 >= self.min_steps
-        run.memory["switched_at"] = torch.where(crossed, run.i + (self.switch == "next"), switched)
-        guided = active & ~crossed if self.switch == "now" else active
+        run.memory["switched_at"], guided = self.decide(switched, run.i, gamma)
         combined = run.combine(c[active], u)
         mask = guided.reshape(-1, *(1,) * (y.ndim - 1))
         spread = c.clone()
         spread[active] = combined
         return torch.where(mask, spread, c)
+
+    def decide(self, switched: Tensor, i: int, gamma: Tensor) -> tuple[Tensor, Tensor]:
+        """The rule at evaluation i.
+
+        Takes for each sample the evaluation from which it goes on alone, -1 for not yet (n,), and the cosines of those
+        that do not yet; returns the former after this evaluation, and the mask of the samples that are guided in it.
+        """
+        if i == 0 and float(gamma.min()) > 0.999:
+            warnings.warn(
+                f"the cosine in space '{self.space}' is {float(gamma.min()):.5f} at the first step, so guidance will "
+                "stop at once: choose space='x0'",
+                stacklevel=2,
+            )
+        active = switched < 0
+        crossed = torch.zeros_like(active).masked_scatter(active, gamma >= self.gamma_bar)
+        crossed &= i + 1 >= self.min_steps
+        guided = active & ~crossed if self.switch == "now" else active
+        return torch.where(crossed, i + (self.switch == "next"), switched), guided
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +164,7 @@ class LinearAG:
         history: list[tuple[Tensor, Tensor]] = run.memory.setdefault("history", [])
         if operation == "cfg":
             c, u = run.both(y, sigma, conditions)
-            run.gamma[-1] = cosine(run.guided, y, sigma, c, u)
+            run.gamma[-1] = run.cosine(y, sigma, c, u)
             history.append(((y - c) / s, (y - u) / s))
             return run.combine(c, u)
         c = run.one(y, sigma, conditions)

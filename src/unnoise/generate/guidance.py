@@ -193,6 +193,10 @@ class Trajectory(Denoiser):
             x0 = middle + half * z.clamp(-s, s) / s
         return x0
 
+    def cosine(self, y: Tensor, sigma: Sigma, c: Tensor, u: Tensor, space: str = "x0", center: bool = False) -> Tensor:
+        """`cosine` of both estimates, one a sample."""
+        return cosine(self.guided, y, sigma, c, u, space, center)
+
     def _count(self, y: Tensor, evaluations: Tensor | bool) -> None:
         if not len(self.nfe):
             self.nfe = torch.zeros(len(y), dtype=torch.int64, device=y.device)
@@ -219,7 +223,7 @@ class Full:
     def guide(self, run: Trajectory, y: Tensor, sigma: Sigma, conditions: dict[str, Any]) -> Tensor:
         """`D_u + scale (D_c - D_u)`."""
         c, u = run.both(y, sigma, conditions)
-        run.gamma[-1] = cosine(run.guided, y, sigma, c, u)
+        run.gamma[-1] = run.cosine(y, sigma, c, u)
         return run.combine(c, u)
 
 
@@ -282,7 +286,7 @@ class Table:
             c = run.one(y, sigma, conditions)
             return run.combine(c, c - s * run.memory["difference"])
         c, u = run.both(y, sigma, conditions)
-        run.gamma[-1] = cosine(run.guided, y, sigma, c, u)
+        run.gamma[-1] = run.cosine(y, sigma, c, u)
         run.memory["difference"] = (c - u) / s.clamp(min=1e-12)
         return run.combine(c, u, None if operation == "cfg" else float(operation))
 

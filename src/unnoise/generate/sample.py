@@ -14,7 +14,7 @@ from torch import Tensor
 from unnoise.denoiser import Denoiser
 from unnoise.errors import InputError, unknown
 from unnoise.generate.guidance import Trace, Trajectory
-from unnoise.generate.samplers import SAMPLERS, Callback, begin
+from unnoise.generate.samplers import SAMPLERS, Callback, begin, learnt_variance
 from unnoise.noise.grids import check_sigmas, karras
 from unnoise.noise.seeds import generator, generators, normal_like
 
@@ -187,8 +187,16 @@ class _Counted(Denoiser):
     def __init__(self, denoiser: Denoiser, batch: int) -> None:
         super().__init__()
         self.denoiser, self.card = denoiser, denoiser.card
-        self.nfe = torch.zeros(batch, dtype=torch.int64)
+        self.batch, self.calls = batch, 0
+
+    @property
+    def nfe(self) -> Tensor:
+        return torch.full((self.batch,), self.calls, dtype=torch.int64)
 
     def forward(self, y: Tensor, sigma: Any = None, **conditions: Any) -> Tensor:
-        self.nfe += 1
+        self.calls += 1
         return self.denoiser(y, sigma, **conditions)
+
+    def with_variance(self, y: Tensor, sigma: Any = None, **conditions: Any) -> tuple[Tensor, Tensor]:
+        self.calls += 1
+        return learnt_variance(self.denoiser)(y, sigma, **conditions)

@@ -3,8 +3,9 @@
 Each takes `(denoiser, x, sigmas, *, randomness, callback, **conditions)` and returns data of x's shape and dtype.
 
 denoiser : `D(y, sigma, **conditions)`, in the units `y = x + sigma n`.
-x : the start (B, *shape), noise of level `sigmas[0]`. Its dtype is what the denoiser is called in; the state of
-    the sampler is float64, because near zero noise differences of large numbers decide.
+x : the start (B, *shape), noise of level `sigmas[0]`. Its dtype is what the denoiser is called in. Coefficients are
+    float64; the state is float32 or x's own wider dtype, float64 in `heun`, which divides differences by sigma (the
+    others only ever mix the state with estimates, which loses nothing).
 sigmas : falling noise levels (see `noise.grids`), the last usually zero.
 randomness : of the stochastic samplers: one generator a sample (`noise.seeds.generators`) makes a sample the same in
     any batch.
@@ -19,17 +20,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from unnoise.denoiser import Denoiser
 from unnoise.errors import InputError, UnnoiseError
+from unnoise.generate import courses
 from unnoise.noise.grids import check_sigmas
-from unnoise.noise.seeds import Randomness, normal_like
+from unnoise.noise.seeds import Randomness
 
 Sigmas = Tensor | Sequence[float]
 
@@ -56,34 +56,54 @@ def begin(denoiser: Denoiser) -> Denoiser:
     return fresh() if callable(fresh) else denoiser
 
 
-class _Run:
-    """The parts all samplers share: float64 state, calls of the denoiser counted and checked, the callback."""
+def _follow(
+    course: Callable[..., courses.Course],
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Sigmas,
+    randomness: Randomness,
+    callback: Callback,
+    conditions: dict[str, Any],
+    state: torch.dtype = torch.float32,
+    **options: Any,
+) -> Tensor:
+    """Take a course to its end: the state in `state` or x's wider dtype, calls counted and checked, the callback."""
+    levels, denoiser, dtype = check_sigmas(sigmas), begin(denoiser), x.dtype
+    state = torch.promote_types(dtype, state)
+    ask = learnt_variance(denoiser) if options.get("variance") == "learned" else denoiser
+    i = nfe = 0
 
-    def __init__(
-        self, denoiser: Denoiser, x: Tensor, sigmas: Sigmas, callback: Callback, conditions: dict[str, Any]
-    ) -> None:
-        self.levels = check_sigmas(sigmas)
-        self.denoiser = begin(denoiser)
-        self.dtype, self.callback, self.conditions = x.dtype, callback, conditions
-        self.start, self.nfe, self.i = x.double(), 0, 0
+    def told(sigma: float, x: Tensor, x0: Tensor) -> None:
+        nonlocal i
+        if callback is not None:
+            callback(Step(i, sigma, x.to(dtype), x0.to(dtype), nfe))
+        i += 1
 
-    def steps(self) -> list[tuple[int, float, float]]:
-        return [(i, s, t) for i, (s, t) in enumerate(pairwise(self.levels))]
-
-    def x0(self, x: Tensor, sigma: float) -> Tensor:
-        estimate = self.denoiser(x.to(self.dtype), sigma, **self.conditions)
-        self.nfe += 1
-        if not math.isfinite(float(estimate.detach().sum())):  # infinities of both signs add up to NaN
+    steps = course(x.to(state), levels, randomness, told, **options)
+    x, sigma = next(steps)
+    while True:
+        answer = ask(x.to(dtype), sigma, **conditions)
+        nfe += 1
+        estimate = answer[0] if isinstance(answer, tuple) else answer
+        if not math.isfinite(estimate.detach().sum().item()):  # infinities of both signs add up to NaN
             raise UnnoiseError(
-                f"the denoiser gave values that are not finite at step {self.i} (sigma {sigma:g}): try float32, or a "
+                f"the denoiser gave values that are not finite at step {i} (sigma {sigma:g}): try float32, or a "
                 "smaller largest sigma"
             )
-        return estimate.double()
+        sent = tuple(a.to(state) for a in answer) if isinstance(answer, tuple) else answer.to(state)
+        try:
+            x, sigma = steps.send((x, sent))
+        except StopIteration as end:
+            result: Tensor = end.value
+            return result.to(dtype)
 
-    def told(self, sigma: float, x: Tensor, x0: Tensor) -> None:
-        if self.callback is not None:
-            self.callback(Step(self.i, sigma, x.to(self.dtype), x0.to(self.dtype), self.nfe))
-        self.i += 1
+
+def learnt_variance(denoiser: Denoiser) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The denoiser's own account of estimate and variance, of a network that learnt both."""
+    both: Any = getattr(denoiser, "with_variance", None)
+    if not callable(both):
+        raise InputError("variance='learned' needs a network that learnt it: take 'small' or 'large'")
+    return both
 
 
 def ddim(
@@ -101,16 +121,7 @@ def ddim(
     In the units used here `v = eta**2 t**2 (1 - t**2 / s**2)` and `x <- x0 + sqrt(t**2 - v) (x - x0) / s + sqrt(v) z`:
     the signal scales of a variance-preserving process cancel.
     """
-    run = _Run(denoiser, x, sigmas, callback, conditions)
-    x = run.start
-    for _, s, t in run.steps():
-        x0 = run.x0(x, s)
-        v = eta**2 * t**2 * (1 - (t / s) ** 2)
-        x = torch.lerp(x0, x, math.sqrt(max(t**2 - v, 0.0)) / s)
-        if v > 0:
-            x = x + math.sqrt(v) * normal_like(x, randomness)
-        run.told(s, x, x0)
-    return x.to(run.dtype)
+    return _follow(courses.ddim, denoiser, x, sigmas, randomness, callback, conditions, eta=eta)
 
 
 def euler(
@@ -144,7 +155,7 @@ def ddpm(
     x: Tensor,
     sigmas: Sigmas,
     *,
-    variance: Literal["small", "large"] = "small",
+    variance: Literal["small", "large", "learned"] = "small",
     randomness: Randomness = None,
     callback: Callback = None,
     **conditions: Any,
@@ -152,20 +163,14 @@ def ddpm(
     """Ancestral sampling of DDPM (Ho et al. 2020, algorithm 2), on any grid.
 
     Mean `x0 + (t/s)**2 (x - x0)`; variance "small" is that of the posterior, `t**2 (1 - t**2 / s**2)` (the same as
-    `euler_ancestral`), "large" the beta of the variance-preserving process, `(s**2 - t**2) (1 + t**2) / (1 + s**2)`.
+    `euler_ancestral`), "large" the beta of the variance-preserving process, `(s**2 - t**2) (1 + t**2) / (1 + s**2)` on
+    the scale of networks, whose data lie in [-1, 1];
+    "learned" lies between both where the network says, in logarithms (Nichol and Dhariwal 2021, eq. 15): the denoiser
+    then has a method `with_variance(y, sigma, **conditions)` that returns the estimate and that fraction.
     """
-    if variance not in ("small", "large"):
-        raise InputError(f"variance must be 'small' or 'large', got '{variance}'")
-    run = _Run(denoiser, x, sigmas, callback, conditions)
-    x = run.start
-    for _, s, t in run.steps():
-        x0 = run.x0(x, s)
-        x = torch.lerp(x0, x, (t / s) ** 2)
-        if t > 0:
-            v = t**2 * (1 - (t / s) ** 2) if variance == "small" else (s**2 - t**2) * (1 + t**2) / (1 + s**2)
-            x = x + math.sqrt(v) * normal_like(x, randomness)
-        run.told(s, x, x0)
-    return x.to(run.dtype)
+    low, high = denoiser.card.value_range or (-1.0, 1.0)
+    options: dict[str, Any] = {"variance": variance, "unit": (high - low) / 2}
+    return _follow(courses.ddpm, denoiser, x, sigmas, randomness, callback, conditions, **options)
 
 
 def heun(
@@ -186,22 +191,20 @@ def heun(
     `churn` (S_churn) is the amount of noise added over all steps, between the levels `churn_low` and `churn_high`;
     `noise` (S_noise) inflates it. With `churn` 0 it is deterministic.
     """
-    run = _Run(denoiser, x, sigmas, callback, conditions)
-    x = run.start
-    for _, s, t in run.steps():
-        gamma = min(churn / (len(run.levels) - 1), math.sqrt(2) - 1) if churn_low <= s <= churn_high else 0.0
-        s_hat = s * (1 + gamma)
-        if gamma > 0:
-            x = x + math.sqrt(s_hat**2 - s**2) * noise * normal_like(x, randomness)
-        x0 = run.x0(x, s_hat)
-        d = (x - x0) / s_hat
-        x_next = x + (t - s_hat) * d
-        if t > 0:
-            d_next = (x_next - run.x0(x_next, t)) / t
-            x_next = x + (t - s_hat) * (d + d_next) / 2
-        x = x_next
-        run.told(s, x, x0)
-    return x.to(run.dtype)
+    return _follow(
+        courses.heun,
+        denoiser,
+        x,
+        sigmas,
+        randomness,
+        callback,
+        conditions,
+        churn=churn,
+        churn_low=churn_low,
+        churn_high=churn_high,
+        noise=noise,
+        state=torch.float64,
+    )
 
 
 def dpmpp_2m(
@@ -214,21 +217,7 @@ def dpmpp_2m(
     **conditions: Any,
 ) -> Tensor:
     """DPM-Solver++(2M), second order with one call a step (Lu et al. 2022, 2211.01095, algorithm 2)."""
-    run = _Run(denoiser, x, sigmas, callback, conditions)
-    x = run.start
-    x0_old: Tensor | None = None
-    h_old = 0.0
-    for _, s, t in run.steps():
-        x0 = run.x0(x, s)
-        if t == 0:
-            x = x0
-        else:
-            h = math.log(s / t)
-            d = x0 if x0_old is None else x0 + (h / h_old / 2) * (x0 - x0_old)
-            x = torch.lerp(d, x, t / s)
-            x0_old, h_old = x0, h
-        run.told(s, x, x0)
-    return x.to(run.dtype)
+    return _follow(courses.dpmpp_2m, denoiser, x, sigmas, randomness, callback, conditions)
 
 
 def dpmpp_2m_sde(
@@ -241,22 +230,7 @@ def dpmpp_2m_sde(
     **conditions: Any,
 ) -> Tensor:
     """SDE-DPM-Solver++(2M), the stochastic sibling (Lu et al. 2022, 2211.01095, section 5, midpoint form)."""
-    run = _Run(denoiser, x, sigmas, callback, conditions)
-    x = run.start
-    x0_old: Tensor | None = None
-    h_old = 0.0
-    for _, s, t in run.steps():
-        x0 = run.x0(x, s)
-        if t == 0:
-            x = x0
-        else:
-            h = math.log(s / t)
-            d = x0 if x0_old is None else x0 + (h / h_old / 2) * (x0 - x0_old)
-            ratio = (t / s) ** 2
-            x = torch.lerp(d, x, ratio) + t * math.sqrt(1 - ratio) * normal_like(x, randomness)
-            x0_old, h_old = x0, h
-        run.told(s, x, x0)
-    return x.to(run.dtype)
+    return _follow(courses.dpmpp_2m_sde, denoiser, x, sigmas, randomness, callback, conditions)
 
 
 def unipc(
@@ -275,53 +249,7 @@ def unipc(
     The corrector of a step uses the estimate that the next step needs anyway. The order rises over the first steps
     and falls over the last.
     """
-    if order < 1:
-        raise InputError(f"the order of UniPC must be at least 1, got {order}")
-    run = _Run(denoiser, x, sigmas, callback, conditions)
-    x, previous, p_old = run.start, run.start, 0
-    lambdas: list[float] = []
-    estimates: list[Tensor] = []
-    steps = run.steps()
-    for i, s, t in steps:
-        x0 = run.x0(x, s)
-        if i > 0:
-            x = _unipc_step(previous, x0, -math.log(s), lambdas, estimates, p_old, variant)
-        lambdas.append(-math.log(s))
-        estimates.append(x0)
-        lambdas, estimates, previous = lambdas[-order:], estimates[-order:], x
-        p_old = min(order, i + 1, len(steps) - i)
-        x = x0 if t == 0 else _unipc_step(x, None, -math.log(t), lambdas, estimates, p_old, variant)
-        run.told(s, x, x0)
-    return x.to(run.dtype)
-
-
-def _unipc_step(
-    x: Tensor, x0_next: Tensor | None, lam: float, lambdas: list[float], x0s: list[Tensor], p: int, variant: str
-) -> Tensor:
-    """From x at `lambdas[-1]` to `lam`: the predictor, or with the estimate at the end the corrector."""
-    h = lam - lambdas[-1]
-    hh = -h
-    phi = math.expm1(hh)
-    scale = phi if variant == "bh2" else hh
-    ratios = [(lambdas[-1 - j] - lambdas[-1]) / h for j in range(1, p)] + [1.0]
-    differences = [(x0s[-1 - j] - x0s[-1]) / ratios[j - 1] for j in range(1, p)]
-    rows = [[r**q for r in ratios] for q in range(p)]
-    b, phi_q, factorial = [], phi / hh - 1, 1
-    for q in range(1, p + 1):
-        b.append(phi_q * factorial / scale)
-        factorial *= q + 1
-        phi_q = phi_q / hh - 1 / factorial
-    out = x * math.exp(hh) - phi * x0s[-1]
-    if x0_next is not None:
-        rho = np.array([0.5]) if p == 1 else np.linalg.solve(np.array(rows), np.array(b))
-        differences = [*differences, x0_next - x0s[-1]]
-    elif p == 2:
-        rho = np.array([0.5])
-    else:
-        rho = np.linalg.solve(np.array(rows)[:-1, :-1], np.array(b)[:-1])
-    for weight, difference in zip(rho.tolist(), differences, strict=True):
-        out = out - scale * weight * difference
-    return out
+    return _follow(courses.unipc, denoiser, x, sigmas, randomness, callback, conditions, order=order, variant=variant)
 
 
 SAMPLERS: dict[str, Callable[..., Tensor]] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -69,27 +70,34 @@ class DiscreteVP:
         alpha_bar[-1] = 2**-24
         return DiscreteVP(alpha_bar, self.rounded)
 
-    @property
+    @cached_property
     def sigmas(self) -> Tensor:
         """Noise level of every step, rising, shape (N,), float64."""
         return ((1 - self.alpha_bar) / self.alpha_bar).sqrt()
 
+    @cached_property
+    def log_sigmas(self) -> Tensor:
+        """Their logarithms."""
+        return self.sigmas.log()
+
     def t(self, sigma: Tensor) -> Tensor:
         """Fractional step at noise level sigma, linear in log sigma between steps, clamped to the table."""
-        levels = self.sigmas.to(sigma.device)
         if self.rounded:
+            levels = self.sigmas.to(sigma.device)
             k = torch.searchsorted(levels, sigma.double()).clamp(1, len(levels) - 1)
             lower = sigma.double() - levels[k - 1] < levels[k] - sigma.double()
             return torch.where(lower, k - 1, k).to(sigma.dtype)
-        table = levels.log()
+        table = self.log_sigmas.to(sigma.device)
         s = sigma.double().clamp(min=SMALLEST).log().clamp(table[0], table[-1])
         k = torch.searchsorted(table, s).clamp(1, len(table) - 1)
         low, high = table[k - 1], table[k]
-        return (k - 1 + (s - low) / (high - low)).to(sigma.dtype)
+        t = k - 1 + (s - low) / (high - low)
+        whole = t.round()  # a step's own level, rounded to float32, is to give that step and not 998.99997
+        return torch.where((t - whole).abs() < 1e-3, whole, t).to(sigma.dtype)
 
     def sigma(self, t: Tensor) -> Tensor:
         """Noise level at a fractional step, interpolated in log sigma."""
-        table = self.sigmas.log().to(t.device)
+        table = self.log_sigmas.to(t.device)
         u = t.double().clamp(0, len(table) - 1)
         k = u.floor().long().clamp(max=len(table) - 2)
         return torch.lerp(table[k], table[k + 1], u - k).exp().to(t.dtype)

@@ -13,11 +13,13 @@ from unnoise.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from unnoise.denoiser import Denoiser
+
 BATCH = 64
 
 
 def generate(
-    model: Annotated[str, typer.Argument(help="A shipped model (unnoise models) or a weight file.")],
+    model: Annotated[str, typer.Argument(help="A shipped model (unnoise models), a weight file, a diffusers folder.")],
     n: Annotated[int, typer.Option("-n", help="How many.")] = 16,
     label: Annotated[int | None, typer.Option("--class", help="Class of every picture; without it, any.")] = None,
     guidance: Annotated[float, typer.Option(help="Guidance scale: 1 is none, more is more typical.")] = 1.0,
@@ -42,7 +44,7 @@ def generate(
     from unnoise.zoo import load
 
     refuse_existing(out, overwrite)
-    denoiser = load(model)
+    denoiser = _of_diffusers(model) if Path(model).is_dir() else load(model)
     size, classes = getattr(denoiser, "size", None), int(getattr(denoiser, "classes", 0))
     if size is None:
         raise InputError(f"{model} was trained to clean pictures, not to generate them: unnoise models lists others")
@@ -60,6 +62,16 @@ def generate(
     Console(highlight=False, soft_wrap=True).print(
         f"{n} pictures, {nfe:.1f} evaluations of the network each, see {out}", markup=False
     )
+
+
+def _of_diffusers(folder: str) -> Denoiser:
+    """The denoiser in a folder of diffusers, when what it draws are pictures."""
+    from unnoise.generate.hf import from_diffusers
+
+    denoiser = from_diffusers(folder)
+    if denoiser.card.value_range is None or "embedding" in denoiser.card.conditions:
+        raise InputError(f"{folder} draws latents or asks for prompts: use its pipeline, with wrap_denoiser")
+    return denoiser
 
 
 def _draw(

@@ -20,6 +20,15 @@ class OutputError(UnnoiseError, OSError):
     """A result that could not be written; the input and any earlier result are untouched."""
 
 
+class Stopped(UnnoiseError):
+    """Ctrl-C, with what there is to say about it."""
+
+    exit_code = 130
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"stopped; {what}")
+
+
 class MissingExtra(UnnoiseError, ImportError):
     """An optional library is not installed."""
 

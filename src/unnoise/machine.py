@@ -44,6 +44,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def available() -> int | None:
+    """Bytes of memory that programs may still take, `None` where the system does not tell."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) << 10
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return None
+
+
 def load() -> float | None:
     """Load average over the last minute, `None` where the system has none."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None

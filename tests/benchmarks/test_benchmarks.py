@@ -82,3 +82,10 @@ def test_every_contender_removes_noise(bench, tmp_path, name):
     assert all(s["psnr"] > noisy + 2 and 0 < s["ssim"] < 1 for s in scores(report).values())
     assert set(report["skipped"]) <= {"BM3D"}
     assert (tmp_path / f"{name}.webp").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_a_cube_in_pieces_is_cleaned_and_measured(bench):
+    pytest.importorskip("dask", reason="needs the extra 'cluster'")
+    (result,) = bench("large_cube")["results"]
+    assert result["scores"]["rmse"] < 0.4 * 0.05 and 50 < result["peak_mib"] < 2048

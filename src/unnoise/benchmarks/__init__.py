@@ -11,6 +11,10 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "a 12-megapixel file end to end at several tile sizes: seconds and memory",
     ),
     "cubes": ("unnoise.benchmarks.cubes:run", "hyperspectral cubes beside HyDe: PSNR, spectral angle, seconds a cube"),
+    "large_cube": (
+        "unnoise.benchmarks.large_cube:run",
+        "a cube of 10 GB from store to store in 2 GiB: seconds and memory",
+    ),
     "wavelets": ("unnoise.benchmarks.wavelets:run", "the periodised wavelet transform of a 200-band cube, beside pywt"),
     "tiling": ("unnoise.benchmarks.tiling:run", "time and memory of exact tiling, beside the whole picture at once"),
     "samplers": (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ class Cube:
 
     Attributes
     ----------
-    values : (H, W, bands) in the file's own type, perhaps a view.
+    values : (H, W, bands) in the file's own type, perhaps a view; an `OnDisk` where nothing is read yet.
     wavelengths : of the bands, in `units`, or `None`.
     units : of the wavelengths as the file spells them.
     band_names : of the bands, or `None`.
@@ -56,7 +57,7 @@ class Cube:
     extras : what the format's reader wants its writer to know.
     """
 
-    values: NDArray[Any]
+    values: Any
     wavelengths: tuple[float, ...] | None = None
     units: str = ""
     band_names: tuple[str, ...] | None = None
@@ -102,12 +103,21 @@ def read_cube(path: str | os.PathLike[str], dataset: str | None = None, band_axi
 
     path = Path(path)
     name = cube_format(path)
+    with reading(path, band_axis):
+        cube: Cube = import_module(MODULES[name]).read(path, dataset, None if band_axis is None else band_axis % 3)
+    check_cube(path, cube, band_axis)
+    return replace(cube, source=path)
+
+
+@contextmanager
+def reading(path: Path, band_axis: int | None) -> Iterator[None]:
+    """What readers of `path` raise, as one sentence."""
     if band_axis not in (None, 0, 1, 2, -1, -2, -3):
         raise InputError(f"the band axis is 0, 1 or 2, got {band_axis}")
     if not path.exists():
         raise InputError(f"{path} does not exist{nearest(path)}")
     try:
-        cube: Cube = import_module(MODULES[name]).read(path, dataset, None if band_axis is None else band_axis % 3)
+        yield
     except UnnoiseError:
         raise
     except MemoryError as error:
@@ -116,8 +126,6 @@ def read_cube(path: str | os.PathLike[str], dataset: str | None = None, band_axi
         raise InputError(f"{path} cannot be read ({error.strerror or _line(error)}): get a new copy") from error
     except (ValueError, KeyError, TypeError, NotImplementedError) as error:  # readers fail on damage in many ways
         raise InputError(f"{path} is damaged ({_line(error)}): get a new copy") from error
-    _check(path, cube, band_axis)
-    return replace(cube, source=path)
 
 
 def write_cube(dst: str | os.PathLike[str], cube: Cube, overwrite: bool = False) -> None:
@@ -187,7 +195,8 @@ def find_wavelengths(values: Mapping[str, Any], bands: int) -> tuple[float, ...]
     return None
 
 
-def _check(path: Path, cube: Cube, band_axis: int | None) -> None:
+def check_cube(path: Path, cube: Cube, band_axis: int | None) -> None:
+    """Whether what a reader found is a cube, and its header fits."""
     values = cube.values
     if values.ndim != 3 or 0 in values.shape:
         shape = values.shape

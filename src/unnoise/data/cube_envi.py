@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from unnoise.data.cube import CUBE_FORMATS, Cube
 from unnoise.data.files import refuse_existing, replacing
+from unnoise.data.mapped import mapped, raw, reserve
+from unnoise.data.on_disk import OnDisk
 from unnoise.errors import InputError
 
 TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
@@ -54,11 +57,52 @@ def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -
     )
 
 
+def on_disk(path: Path, dataset: str | None = None, band_axis: int | None = None) -> Cube:
+    """The array where it is."""
+    cube = read(path)
+    assert isinstance(cube.values, np.memmap)
+    return replace(cube, values=mapped(cube.values))
+
+
 def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:
     """Header and data beside it, `a.hdr` and `a.dat`; every field of the source's header is kept."""
-    header = dst.with_suffix(".hdr")
-    data = header.with_suffix(".dat") if dst.suffix.lower() == ".hdr" else dst
+    header, data = files(dst)
     refuse_existing(header, overwrite)
+    fields, dtype, interleave = _layout(cube)
+    with replacing(data, overwrite) as temporary, temporary.open("wb") as file:
+        for part in _parts(cube.values.transpose(LAYOUT[interleave])):
+            file.write(np.ascontiguousarray(part, dtype).data)
+    _write_header(header, fields, overwrite)
+
+
+def create(dst: Path, cube: Cube, block: tuple[int, int]) -> OnDisk:
+    """The data file for a cube like `cube`, whose values are on disk, empty."""
+    _, dtype, _ = _layout(cube)
+    reserve(dst, int(np.prod(cube.values.shape, dtype=np.int64)) * dtype.itemsize)
+    return reopen(dst, cube)
+
+
+def reopen(made: Path, cube: Cube) -> OnDisk:
+    """What `create` made."""
+    _, dtype, interleave = _layout(cube)
+    return raw(made, dtype, 0, tuple(cube.values.shape[a] for a in LAYOUT[interleave]), list(BACK[interleave]))
+
+
+def finish(made: Path, dst: Path, cube: Cube) -> None:
+    """What `create` made becomes the data beside the header."""
+    header, data = files(dst)
+    made.replace(data)
+    _write_header(header, _layout(cube)[0], True)
+
+
+def files(dst: Path) -> tuple[Path, Path]:
+    """Header and data for a result that is named by one of them."""
+    header = dst.with_suffix(".hdr")
+    return header, header.with_suffix(".dat") if dst.suffix.lower() == ".hdr" else dst
+
+
+def _layout(cube: Cube) -> tuple[dict[str, str], np.dtype[Any], str]:
+    """Fields of the header, type of the numbers, and interleave for a cube."""
     fields = dict(cube.extras.get("fields", {})) if cube.format == "envi" else _fields(cube)
     interleave = fields.get("interleave", "bsq").strip().lower()
     big = fields.get("byte order", "0").strip() == "1"
@@ -70,10 +114,10 @@ def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:
     facts = (width, height, bands, 0, "ENVI Standard", code, interleave, int(big))
     fields |= dict(zip(OURS, map(str, facts), strict=True))
     fields.pop("data file", None)
-    dtype = np.dtype(kind).newbyteorder(">" if big else "<")
-    with replacing(data, overwrite) as temporary, temporary.open("wb") as file:
-        for part in _parts(cube.values.transpose(LAYOUT[interleave])):
-            file.write(np.ascontiguousarray(part, dtype).data)
+    return fields, np.dtype(kind).newbyteorder(">" if big else "<"), interleave
+
+
+def _write_header(header: Path, fields: dict[str, str], overwrite: bool) -> None:
     with replacing(header, overwrite) as temporary:
         text = "".join(f"{key} = {value}\n" for key, value in fields.items())
         temporary.write_text("ENVI\n" + text, encoding="utf-8")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,8 @@ import numpy as np
 
 from unnoise.data.cube import Cube, bands_last, find_wavelengths, pick, stored
 from unnoise.data.files import replacing
-from unnoise.errors import MissingExtra
+from unnoise.data.on_disk import OnDisk
+from unnoise.errors import InputError, MissingExtra
 
 
 def _h5py() -> Any:
@@ -23,14 +28,32 @@ def _h5py() -> Any:
 
 def read(path: Path, dataset: str | None = None, band_axis: int | None = None, matlab: bool = False) -> Cube:
     """The one cube of a file, or the one that is named."""
+    cube = on_disk(path, dataset, band_axis, matlab)
+    with _h5py().File(path, "r") as file:
+        array = file[cube.dataset][()]
+    return replace(cube, values=bands_last(array.T if matlab else array, cube.band_axis)[0])
+
+
+def on_disk(path: Path, dataset: str | None = None, band_axis: int | None = None, matlab: bool = False) -> Cube:
+    """The array where it is."""
     with _h5py().File(path, "r") as file:
         arrays = _arrays(file)
         shapes = {name: tuple(reversed(d.shape)) if matlab else d.shape for name, d in arrays.items()}
         name = pick(path, shapes, dataset)
         found = arrays[name]
-        array = found[()]
-        values, axis = bands_last(array.T if matlab else array, band_axis)
-        bands = values.shape[-1]
+        axis = 2 if band_axis is None else band_axis
+        order = [a for a in range(len(shapes[name])) if a != axis] + [axis]
+        axes = tuple(len(order) - 1 - a for a in order) if matlab else tuple(order)
+        if found.ndim != 3:
+            raise InputError(f"{path} has the shape {shapes[name]}, not (rows, columns, bands): use --dataset")
+        values = OnDisk(
+            partial(_opened, path.absolute(), name),
+            (found.shape[axes[0]], found.shape[axes[1]], found.shape[axes[2]]),
+            np.dtype(found.dtype).newbyteorder("="),
+            (axes[0], axes[1], axes[2]),
+            None if found.chunks is None else tuple(found.chunks[a] for a in axes),
+        )
+        bands = values.shape[2]
         short = {key: d[()] for key, d in arrays.items() if d.size == bands}
         waves = find_wavelengths({**short, **dict(found.attrs)}, bands)
         nodata = next((found.attrs[k] for k in ("_FillValue", "missing_value", "nodata") if k in found.attrs), None)
@@ -43,6 +66,12 @@ def read(path: Path, dataset: str | None = None, band_axis: int | None = None, m
         band_axis=axis,
         extras={"version": 7.3} if matlab else {},
     )
+
+
+@contextmanager
+def _opened(path: Path, name: str, mode: str) -> Iterator[Any]:
+    with _h5py().File(path, mode) as file:
+        yield file[name]
 
 
 def write(dst: Path, cube: Cube, overwrite: bool = False, matlab: bool = False) -> None:

@@ -17,9 +17,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 
 def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -> Cube:
     """The one cube of a file, or the variable that is named."""
-    with path.open("rb") as file:
-        start = file.read(520)
-    if HDF5 in (start[:8], start[512:520]):
+    if _is_hdf5(path):
         return cube_hdf5.read(path, dataset, band_axis, matlab=True)
     variables = _load(path)
     numeric = {name: v for name, v in variables.items() if isinstance(v, np.ndarray) and v.dtype.kind in "iuf"}
@@ -34,6 +32,19 @@ def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -
         band_axis=axis,
         extras={"version": 5, "variables": variables},
     )
+
+
+def on_disk(path: Path, dataset: str | None = None, band_axis: int | None = None) -> Cube:
+    """The array where it is; in version 7.3 only."""
+    if _is_hdf5(path):
+        return cube_hdf5.on_disk(path, dataset, band_axis, matlab=True)
+    raise InputError(f"{path}: a MATLAB file of version 5 to 7 can only be read whole: save it with -v7.3")
+
+
+def _is_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(520)
+    return HDF5 in (start[:8], start[512:520])
 
 
 def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:

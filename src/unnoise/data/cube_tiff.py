@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,9 @@ import numpy as np
 
 from unnoise.data.cube import Cube, bands_last
 from unnoise.data.files import replacing
-from unnoise.errors import InputError
+from unnoise.data.mapped import raw, reserve
+from unnoise.data.on_disk import OnDisk
+from unnoise.errors import InputError, MissingExtra
 
 # ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL's two
 GEO = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
@@ -19,21 +25,38 @@ COMPRESSIONS = {5: "lzw", 8: "adobe_deflate", 32946: "adobe_deflate", 50000: "zs
 
 def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -> Cube:
     """The first series of pages or planes."""
+    cube = on_disk(path, dataset, band_axis)
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        array = tif.series[0].asarray()
+    return replace(cube, values=bands_last(array, cube.band_axis)[0])
+
+
+def on_disk(path: Path, dataset: str | None = None, band_axis: int | None = None) -> Cube:
+    """The first series where it is: one run of values, or strips and tiles that are decoded when they are read."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as tif:
             series, page = tif.series[0], tif.pages.first
-            array, axes = series.asarray(), series.axes
+            shape, axes, dtype = series.shape, series.axes, np.dtype(series.dtype)
             tags = [(t.code, int(t.dtype), t.count, t.value) for t in page.tags.values() if t.code in GEO]
             compression = COMPRESSIONS.get(int(page.compression))
             separate = int(page.planarconfig) == 2 or int(page.samplesperpixel) == 1
+            offset, order = series.dataoffset, tif.byteorder
     except (tifffile.TiffFileError, IndexError) as error:
         raise InputError(f"{path} is no TIFF file, or damaged: get a new copy") from error
-    if array.ndim != 3:
-        raise InputError(f"{path} has the shape {array.shape}, one band: use --kind photo")
-    stored_axis = 2 if axes.endswith("S") else 0
-    values, axis = bands_last(array, stored_axis if band_axis is None else band_axis)
+    if len(shape) != 3:
+        raise InputError(f"{path} has the shape {tuple(shape)}, one band: use --kind photo")
+    axis = (2 if axes.endswith("S") else 0) if band_axis is None else band_axis
+    place = [a for a in range(3) if a != axis] + [axis]
+    if offset is None:
+        size = tuple(int(shape[a]) for a in place)
+        opener = partial(_decoded, path.absolute())
+        values = OnDisk(opener, (size[0], size[1], size[2]), dtype.newbyteorder("="), (place[0], place[1], place[2]))
+    else:
+        values = raw(path, dtype.newbyteorder(order), offset, tuple(shape), place)
     nodata = next((value for code, _, _, value in tags if code == NODATA), None)
     return Cube(
         values,
@@ -44,16 +67,64 @@ def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -
     )
 
 
+@contextmanager
+def _decoded(path: Path, mode: str) -> Iterator[Any]:
+    import tifffile
+
+    try:
+        import zarr
+    except ImportError as error:
+        raise MissingExtra("cubes") from error
+    with tifffile.imread(path, aszarr=True, series=0) as store:
+        yield zarr.open(store, mode="r")
+
+
+def create(dst: Path, cube: Cube, block: tuple[int, int]) -> OnDisk:
+    """A file for a cube like `cube`, whose values are on disk, empty and not compressed."""
+    import tifffile
+
+    samples, tags = _layout(cube)
+    shape = cube.values.shape if samples else (cube.values.shape[2], *cube.values.shape[:2])
+    reserve(dst, cube.values.nbytes)  # an error now instead of a crash later; the map is laid out anew
+    array = tifffile.memmap(
+        dst,
+        shape=shape,
+        dtype=cube.values.dtype,
+        photometric="minisblack",
+        planarconfig="contig" if samples else "separate",
+        extratags=tags,
+        metadata=None,
+        bigtiff=cube.values.nbytes > 3 << 30,
+    )
+    offset = array.offset
+    del array
+    reserve(dst, offset + cube.values.nbytes)
+    return reopen(dst, cube)
+
+
+def reopen(made: Path, cube: Cube) -> OnDisk:
+    """What `create` made."""
+    values = on_disk(made, None, 2 if _layout(cube)[0] else 0).values
+    assert isinstance(values, OnDisk)
+    return values
+
+
+def _layout(cube: Cube) -> tuple[bool, list[Any]]:
+    """Whether bands are samples of a pixel, and tags that go along."""
+    own = cube.format == "tiff"
+    tags: list[Any] = [(*tag, True) for tag in cube.extras.get("tags", ())] if own else []
+    if not own and cube.nodata is not None:
+        tags.append((NODATA, 2, 0, f"{cube.nodata:g}", True))
+    return own and not cube.extras["separate"], tags
+
+
 def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:
     """One page with the bands as planes, or as samples of a pixel where they came so."""
     import tifffile
 
     own = cube.format == "tiff"
-    samples = own and not cube.extras["separate"]
+    samples, tags = _layout(cube)
     array = cube.values if samples else np.moveaxis(cube.values, 2, 0)
-    tags: list[Any] = [(*tag, True) for tag in cube.extras.get("tags", ())] if own else []
-    if not own and cube.nodata is not None:
-        tags.append((NODATA, 2, 0, f"{cube.nodata:g}", True))
     with replacing(dst, overwrite) as temporary:
         tifffile.imwrite(
             temporary,

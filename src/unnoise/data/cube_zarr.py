@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unnoise.data.cube import Cube, bands_last, find_wavelengths, pick, stored
+from unnoise.data.on_disk import OnDisk
 from unnoise.errors import InputError, MissingExtra, OutputError
 
 
@@ -38,10 +43,18 @@ def open_zarr(path: Path, dataset: str | None, mode: str = "r") -> tuple[Any, st
 
 def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -> Cube:
     """The whole array in memory."""
+    cube = on_disk(path, dataset, band_axis)
+    assert isinstance(cube.values, OnDisk)
+    whole, _ = open_zarr(path, cube.dataset)
+    return replace(cube, values=bands_last(whole[...], cube.band_axis)[0])
+
+
+def on_disk(path: Path, dataset: str | None = None, band_axis: int | None = None) -> Cube:
+    """The array where it is."""
     array, name = open_zarr(path, dataset)
     if array.ndim != 3:
         raise InputError(f"{path} has the shape {array.shape}, not (rows, columns, bands): reshape it")
-    values, axis = bands_last(array[...], band_axis)
+    values = stack(path, name, 2 if band_axis is None else band_axis)
     attributes = dict(array.attrs)
     nodata = attributes.get("_FillValue", attributes.get("nodata"))
     return Cube(
@@ -51,8 +64,77 @@ def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -
         nodata=None if nodata is None else float(nodata),
         format="zarr",
         dataset=name,
-        band_axis=axis,
+        band_axis=2 if band_axis is None else band_axis,
     )
+
+
+def stack(path: Path, name: str | None = None, band_axis: int = 2) -> OnDisk:
+    """An array of three axes in a store as it is, seen with the bands last."""
+    array, _ = open_zarr(path, name)
+    axes = (*(a for a in range(3) if a != band_axis), band_axis)
+    shape, chunks = ([sizes[a] for a in axes] for sizes in (array.shape, array.shards or array.chunks))
+    return OnDisk(
+        partial(_opened, path.absolute(), name),
+        (shape[0], shape[1], shape[2]),
+        np.dtype(array.dtype),
+        (axes[0], axes[1], axes[2]),
+        (chunks[0], chunks[1], chunks[2]),
+    )
+
+
+@contextmanager
+def _opened(path: Path, name: str | None, mode: str) -> Iterator[Any]:
+    yield open_zarr(path, name, mode)[0]
+
+
+def create(dst: Path, cube: Cube, block: tuple[int, int]) -> OnDisk:
+    """An empty array like that of `cube`, whose values are on disk, with whatever else its source has; `dst` is made.
+
+    Chunks are those of the source where `block`, the pixels that are written at a time, is made of whole ones.
+    """
+    zarr = _zarr()
+    shape, axis = cube.values.shape, cube.band_axis
+    own = cube.source is not None and cube.format == "zarr"
+    chunks = (
+        block[0],
+        min(block[1], 256) if block[1] % 256 == 0 or block[1] == shape[1] else block[1],
+        min(shape[2], 64),
+    )
+    stored_as = [shape[0], shape[1]]
+    stored_as.insert(axis, shape[2])
+    stored_chunks = [chunks[0], chunks[1]]
+    stored_chunks.insert(axis, chunks[2])
+    if own:
+        source, name = open_zarr(cube.source, cube.dataset)  # type: ignore[arg-type]
+        skipped = cube.source / name if name else cube.source  # type: ignore[operator]
+        shutil.copytree(cube.source, dst, ignore=lambda folder, names: names if Path(folder) == skipped else ())  # type: ignore[arg-type]
+        old = cube.values.chunks
+        fits = old is not None and all(b % c == 0 or b >= n for b, c, n in zip(block, old, shape, strict=False))
+        shared = {} if fits else {"chunks": tuple(stored_chunks), "shards": None}
+        zarr.from_array(
+            dst,
+            data=source,
+            name=name,
+            write_data=False,
+            overwrite=True,
+            fill_value=source.fill_value,
+            attributes=dict(source.attrs),
+            zarr_format=source.metadata.zarr_format,
+            dimension_names=getattr(source.metadata, "dimension_names", None),
+            **shared,
+        )
+        return stack(dst, name, axis)
+    array = zarr.create_array(dst, shape=tuple(stored_as), dtype=cube.values.dtype, chunks=tuple(stored_chunks))
+    if cube.wavelengths is not None:
+        array.attrs.update({"wavelength": list(cube.wavelengths), "wavelength_units": cube.units})
+    if cube.nodata is not None:
+        array.attrs["nodata"] = cube.nodata
+    return stack(dst, None, axis)
+
+
+def reopen(made: Path, cube: Cube) -> OnDisk:
+    """What `create` made."""
+    return stack(made, cube.dataset if cube.format == "zarr" else None, cube.band_axis)
 
 
 def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:

@@ -46,7 +46,7 @@ def replacing(dst: str | Path, overwrite: bool = False) -> Iterator[Path]:
     except UnnoiseError:
         raise
     except OSError as error:
-        raise _explained(error, shown) from error
+        raise explained(error, shown) from error
     try:
         try:
             yield temporary
@@ -57,7 +57,7 @@ def replacing(dst: str | Path, overwrite: bool = False) -> Iterator[Path]:
         except UnnoiseError:
             raise
         except OSError as error:
-            raise _explained(error, shown) from error
+            raise explained(error, shown) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ def _create(target: Path) -> Path:
     return temporary
 
 
-def _explained(error: OSError, dst: Path) -> OutputError:
+def explained(error: OSError, dst: Path) -> OutputError:
     """The sentence for what the operating system said."""
     folder = dst.parent
     if error.errno in FULL or (error.errno in (None, errno.EIO) and _free(folder) < 1 << 20):

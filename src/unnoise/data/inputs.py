@@ -63,7 +63,7 @@ def output_path(
     text, path = str(out), Path(out).expanduser()
     if many and path.is_file():
         raise InputError(f"{path} is a file but there are several inputs: name a folder")
-    if many or text.endswith(("/", "\\")) or path.is_dir():
+    if many or text.endswith(("/", "\\")) or _is_folder(path):
         return path / (src.name if extension is None else apart)
     return path
 
@@ -120,7 +120,7 @@ def natural(path: Path) -> list[tuple[int, str]]:
 
 
 def _expand(path: Path, wanted: set[str]) -> list[Path]:
-    if path.is_dir() and path.suffix.lower() != ".zarr":  # a store of one array
+    if _is_folder(path):
         files = [p for p in path.iterdir() if p.is_file() and p.suffix.lower() in wanted and not _ours(p)]
         if not files:
             raise InputError(f"the folder {path} holds no pictures ({', '.join(sorted(wanted))})")
@@ -133,6 +133,11 @@ def _expand(path: Path, wanted: set[str]) -> list[Path]:
             raise InputError(f"no file matches '{path}': check the folder and the extension")
         return sorted(matches, key=lambda p: (str(p.parent), natural(p)))
     raise InputError(f"{path} does not exist{nearest(path)}")
+
+
+def _is_folder(path: Path) -> bool:
+    """A folder of files; a Zarr store is one thing."""
+    return path.is_dir() and path.suffix.lower() != ".zarr"
 
 
 def _ours(path: Path) -> bool:

@@ -82,17 +82,27 @@ class Tiled(Denoiser):
         return out
 
     def _tiles(self, spatial: tuple[int, ...]) -> Iterator[tuple[Slices, Slices]]:
-        """Kept part and window with halo of every tile, in raster order."""
         edges = self.tile if isinstance(self.tile, tuple) else (self.tile,) * len(spatial)
         if len(edges) != len(spatial):
             raise InputError(f"tile {edges} needs one edge for each of the {len(spatial)} spatial dimensions")
-        axes = []
-        for size, edge in zip(spatial, edges, strict=True):
-            step = _round_up(edge, self.card.stride)
-            cores = [slice(a, min(a + step, size)) for a in range(0, size, step)]
-            axes.append([(c, slice(max(c.start - self.halo, 0), min(c.stop + self.halo, size))) for c in cores])
-        for pairs in itertools.product(*axes):
-            yield tuple(c for c, _ in pairs), tuple(w for _, w in pairs)
+        return tiles(spatial, edges, self.halo, self.card.stride)
+
+
+def tiles(
+    spatial: tuple[int, ...], edges: tuple[int, ...], reach: int, stride: int = 1
+) -> Iterator[tuple[Slices, Slices]]:
+    """Kept part and window with halo of every tile of a picture, in raster order.
+
+    >>> list(tiles((7,), (4,), 1))
+    [((slice(0, 4, None),), (slice(0, 5, None),)), ((slice(4, 7, None),), (slice(3, 7, None),))]
+    """
+    axes, halo = [], _round_up(reach, stride)
+    for size, edge in zip(spatial, edges, strict=True):
+        step = _round_up(edge, stride)
+        cores = [slice(a, min(a + step, size)) for a in range(0, size, step)]
+        axes.append([(c, slice(max(c.start - halo, 0), min(c.stop + halo, size))) for c in cores])
+    for pairs in itertools.product(*axes):
+        yield tuple(c for c, _ in pairs), tuple(w for _, w in pairs)
 
 
 def _round_up(n: int, multiple: int) -> int:

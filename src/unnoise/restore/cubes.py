@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,8 @@ CLEAN = 55.0  # dB of median SNR from which a cube is left as it is
 SPARSE = 0.03  # share of bands with impulses or stripes from which they are taken apart
 
 
-def choose_cube(profile: CubeProfile, y: Tensor | None = None) -> Choice:
-    """The method for the noise that was found; y (bands, H, W) without holes, to count its signal dimensions."""
+def choose_cube(profile: CubeProfile, signals: Callable[[], int]) -> Choice:
+    """The method for the noise that was found; `signals` counts the cube's signal dimensions where that is needed."""
     live = max(1, len(profile.live))
     odd = len({*profile.impulses, *profile.stripes})
     if profile.median_snr > CLEAN or not profile.live:
@@ -36,8 +38,7 @@ def choose_cube(profile: CubeProfile, y: Tensor | None = None) -> Choice:
             f"{len(b)} bands with {w}" for b, w in ((profile.impulses, "impulses"), (profile.stripes, "stripes")) if b
         ]
         return Choice("l1hymixde", " and ".join(found))
-    k = 10 if y is None else max(10, _signals(y, profile))
-    return Choice("fasthyde", f"Gaussian noise of median SNR {profile.median_snr:.1f} dB", {"k": k})
+    return Choice("fasthyde", f"Gaussian noise of median SNR {profile.median_snr:.1f} dB", {"k": max(10, signals())})
 
 
 def _signals(y: Tensor, profile: CubeProfile) -> int:
@@ -85,13 +86,7 @@ def restore_cube(
     ('fasthyde', (24, 24, 12), True)
     """
     start = time.perf_counter()
-    if method not in ("auto", "none", *METHODS):
-        raise unknown("method for cubes", method, ["auto", *(m.name for m in METHODS.values() if "cube" in m.kinds)])
-    if method not in ("auto", "none") and "cube" not in METHODS[method].kinds:
-        known = ", ".join(name for name, m in METHODS.items() if "cube" in m.kinds)
-        raise InputError(f"method {method} is for {METHODS[method].kinds[0]}s, not for cubes: use one of {known}")
-    if method == "auto" and options:
-        raise InputError(f"method auto chooses its options itself: name a method to set {', '.join(options)}")
+    check_method(method, options)
     if isinstance(x, Tensor) and x.ndim == 4:
         done = [
             restore_cube(c, method, sigma=sigma, strength=strength, mask=mask, nodata=nodata, device=device, **options)
@@ -111,7 +106,7 @@ def restore_cube(
     filled = y if whole else fill(y, valid)
     if method == "auto":
         assert profile is not None
-        choice = choose_cube(profile, filled)
+        choice = choose_cube(profile, partial(_signals, filled, profile))
     else:
         choice = Choice(method, "asked for", options)
     if choice.method == "none" or strength == 0:
@@ -120,8 +115,6 @@ def restore_cube(
     if levels is None and not whole:
         assert profile is not None
         levels = torch.tensor(profile.sigma)[None, :, None, None].to(y)
-    if "sigma" in choice.options:
-        raise InputError("give sigma as an argument of its own, not among the options of the method")
     denoiser: Denoiser = METHODS[choice.method].create(**choice.options).to(y.device)
     live = valid.flatten(1).any(1)
     clean = filled.clone()
@@ -136,6 +129,19 @@ def restore_cube(
     filling = method == "fasthyin"
     keep = ~valid if not filling else ~(valid | (live[:, None, None] & valid[live].any(0)))
     return Restored(_back(clean, keep, x), choice, profile, time.perf_counter() - start)
+
+
+def check_method(method: str, options: Mapping[str, Any]) -> None:
+    """Whether a name is that of a method for cubes, and may have options."""
+    if method not in ("auto", "none", *METHODS):
+        raise unknown("method for cubes", method, ["auto", *(m.name for m in METHODS.values() if "cube" in m.kinds)])
+    if method not in ("auto", "none") and "cube" not in METHODS[method].kinds:
+        known = ", ".join(name for name, m in METHODS.items() if "cube" in m.kinds)
+        raise InputError(f"method {method} is for {METHODS[method].kinds[0]}s, not for cubes: use one of {known}")
+    if method == "auto" and options:
+        raise InputError(f"method auto chooses its options itself: name a method to set {', '.join(options)}")
+    if "sigma" in options:
+        raise InputError("give sigma as an argument of its own, not among the options of the method")
 
 
 def fill(y: Tensor, valid: Tensor) -> Tensor:
@@ -212,11 +218,15 @@ def _back(clean: Tensor, keep: Tensor, x: Any) -> NDArray[Any] | Tensor:
             info = torch.iinfo(x.dtype)
             out = out.double().round().clamp(info.min, info.max)
         return torch.where(keep.to(x.device), x, out.to(x.dtype))
-    array = np.moveaxis(clean.cpu().numpy(), 0, 2)
-    if x.dtype.kind in "iu":
-        limits = np.iinfo(x.dtype)
-        array = np.rint(array.astype(np.float64)).clip(limits.min, limits.max)
-    result = np.ascontiguousarray(array.astype(x.dtype))
+    result = np.ascontiguousarray(as_type(np.moveaxis(clean.cpu().numpy(), 0, 2), x.dtype))
     kept = np.moveaxis(keep.cpu().numpy(), 0, 2)
     np.copyto(result, x, where=kept)
     return result
+
+
+def as_type(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Floats as another type; to integers they are rounded and clipped."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        array = np.rint(array.astype(np.float64)).clip(limits.min, limits.max)
+    return array.astype(dtype)

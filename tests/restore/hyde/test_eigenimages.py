@@ -7,6 +7,7 @@ from unnoise.denoiser import Card, Denoiser
 from unnoise.errors import InputError
 from unnoise.noise import generator
 from unnoise.noise.spectral import regression_sigma
+from unnoise.restore.hyde.base import noise_and_gram
 from unnoise.restore.hyde.fasthyde import FastHyDe, FastHyIn, subspace
 from unnoise.restore.hyde.l1hymixde import L1HyMixDe, adaptive_median
 
@@ -31,7 +32,8 @@ class Blur(Denoiser):
 def test_without_denoising_fasthyde_is_the_projection(clean, noise):
     y = clean + 0.05 * noise(clean)
     flat = y[0].flatten(1)
-    sigma, e = subspace(flat, None, 6)
+    sigma, g = noise_and_gram(flat, None)
+    e, _ = subspace(sigma, g, flat.shape[1], 6)
     expected = (sigma[:, None] * e) @ e.T @ (flat.double() / sigma[:, None])
     x_hat = FastHyDe(k=6, denoiser=Nothing())(y)[0].flatten(1)
     assert torch.allclose(x_hat.double(), expected, atol=1e-5)
@@ -54,9 +56,9 @@ def test_signs_and_order_of_the_basis_do_not_matter(clean, noise, monkeypatch):
     expected = FastHyDe(k=6, denoiser=Blur())(y)
     real = subspace
 
-    def turned(flat, sigma, k):
-        s, e = real(flat, sigma, k)
-        return s, -e.flip(1)
+    def turned(*arguments):
+        e, energy = real(*arguments)
+        return -e.flip(1), energy.flip(0)
 
     monkeypatch.setattr("unnoise.restore.hyde.fasthyde.subspace", turned)
     assert torch.allclose(FastHyDe(k=6, denoiser=Blur())(y), expected, atol=1e-5)

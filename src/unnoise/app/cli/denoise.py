@@ -60,6 +60,14 @@ def denoise(
     band_axis: Annotated[
         int | None, typer.Option(help="Axis of a cube's bands, 0-2, where its file leaves it open.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Memory a cube may take, as 2G; larger ones go in pieces. Default: half of what is free."),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask cluster for a cube in pieces, as tcp://host:8786.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a cube that was stopped in the middle.")] = False,
 ) -> None:
     """Clean pictures and cubes; what is in their files besides values is kept.
 
@@ -93,8 +101,11 @@ def denoise(
                 if kind == "cube" or (kind is None and source.suffix.lower() in ONLY_CUBES):
                     from unnoise.app.cli.denoise_cube import denoise_cube
 
-                    wanted = CubeOptions(method, sigma, strength, device, parsed, dataset, band_axis, tile, calibrate)
-                    for line in denoise_cube(source, target, wanted, overwrite, report):
+                    wanted = CubeOptions(
+                        method, sigma, strength, device, parsed, dataset, band_axis, tile, calibrate, memory, scheduler,
+                        resume,
+                    )  # fmt: skip
+                    for line in denoise_cube(source, target, wanted, overwrite, report, progress):
                         console.print(line, markup=False)
                     progress(1, 1)
                     continue
@@ -164,6 +175,9 @@ class CubeOptions(NamedTuple):
     band_axis: int | None
     tile: int | None
     calibrate: bool
+    memory: str | None
+    scheduler: str | None
+    resume: bool
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

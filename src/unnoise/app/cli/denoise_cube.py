@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unnoise.app.cli.denoise import CubeOptions
+from unnoise.app.cli.progress import Report
 from unnoise.errors import OutputError
 
 if TYPE_CHECKING:
@@ -15,13 +16,19 @@ if TYPE_CHECKING:
     from unnoise.restore.result import Restored
 
 
-def denoise_cube(source: Path, target: Path, wanted: CubeOptions, overwrite: bool, report: bool) -> Iterator[str]:
-    """Clean one file into another; yields what there is to say."""
+def denoise_cube(
+    source: Path, target: Path, wanted: CubeOptions, overwrite: bool, report: bool, progress: Report
+) -> Iterator[str]:
+    """Clean one file into another; yields what there is to say. What does not fit in memory goes in pieces."""
+    from unnoise.app.cli.denoise_chunked import denoise_chunked, goes_in_pieces
     from unnoise.data.cube import read_cube, write_cube
     from unnoise.restore.door import restore
 
     if target.exists() and not overwrite:  # before the work, not after it
         raise OutputError(f"{target} exists: choose another name or pass --overwrite")
+    if goes_in_pieces(source, wanted):
+        yield from denoise_chunked(source, target, wanted, overwrite, report, progress)
+        return
     cube = read_cube(source, wanted.dataset, wanted.band_axis)
     done = restore(
         cube.values,

@@ -84,11 +84,15 @@ def band_levels(sigma: Sigma, y: Tensor) -> Tensor:
 
 def noise_and_gram(flat: Tensor, sigma: Tensor | None) -> tuple[Tensor, Tensor]:
     """Noise level of each band (bands,) and the Gram matrix (bands, bands) of a cube (bands, pixels), in float64."""
-    g = gram(flat)
+    return noise_from_gram(gram(flat), flat.shape[1], sigma)
+
+
+def noise_from_gram(g: Tensor, pixels: int, sigma: Tensor | None) -> tuple[Tensor, Tensor]:
+    """`noise_and_gram` from the Gram matrix over so many pixels."""
     if sigma is None:
-        check_regression(*flat.shape)
-        sigma = regression_sigma(g, flat.shape[1])
-    floor = _FLOOR * (g.diagonal() / flat.shape[1]).sqrt()
+        check_regression(len(g), pixels)
+        sigma = regression_sigma(g, pixels)
+    floor = _FLOOR * (g.diagonal() / pixels).sqrt()
     return torch.maximum(sigma, floor), g
 
 

@@ -36,14 +36,14 @@ def picture_denoiser(denoiser: nn.Module | str | None, step: int = 1) -> nn.Modu
     return SlidingDCT(step=step)
 
 
-def clean_images(p: Tensor, denoiser: nn.Module, sigma: Tensor | None = None) -> Tensor:
-    """Images (k, H, W), each with white noise of level sigma (k,) (1 unless told), denoised as one batch.
+def clean_images(p: Tensor, denoiser: nn.Module, extent: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Images (k, H, W), each with white noise of level 1, denoised as one batch.
 
     Every image is brought to [0, 1] by its own minimum and maximum first, which is where denoisers of pictures
-    live; the level goes along.
+    live; the level goes along. `extent` gives them, (k,) each, where p is a part of larger images.
     """
-    low, high = p.amin((1, 2), keepdim=True), p.amax((1, 2), keepdim=True)
-    extent = (high - low).clamp(min=torch.finfo(p.dtype).tiny)
-    level = 1 / extent if sigma is None else sigma.to(p)[:, None, None] / extent
-    clean = denoiser(((p - low) / extent)[:, None], level[:, None])
-    return clean[:, 0].to(p.dtype) * extent + low
+    low, high = (p.amin((1, 2)), p.amax((1, 2))) if extent is None else (e.to(p) for e in extent)
+    low, high = low[:, None, None], high[:, None, None]
+    width = (high - low).clamp(min=torch.finfo(p.dtype).tiny)
+    clean = denoiser(((p - low) / width)[:, None], (1 / width)[:, None])
+    return clean[:, 0].to(p.dtype) * width + low

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from unnoise.denoiser.base import Sigma
 from unnoise.errors import InputError, unknown
 from unnoise.noise.anscombe import anscombe, inverse_anscombe
-from unnoise.restore.hyde.base import CubeDenoiser, noise_and_gram, whole
+from unnoise.noise.spectral import gram
+from unnoise.restore.hyde.base import noise_from_gram, whole
 from unnoise.restore.hyde.eigenimages import clean_images, picture_denoiser
+from unnoise.restore.hyde.lowrank import Extent, Factors, LowRank
 from unnoise.restore.hyde.subspace import hysime_from_gram
 
 
-class FastHyDe(CubeDenoiser):
+class FastHyDe(LowRank):
     """The whitened cube is projected on its signal subspace, and each eigen-image cleaned as a picture.
 
     The basis is orthonormal, so noise in the eigen-images is white, of level 1, and independent between them.
@@ -42,28 +44,39 @@ class FastHyDe(CubeDenoiser):
             raise InputError(f"gain must be > 0, got {gain:g}: it is the counts one photon makes")
         self.k, self.noise, self.gain = whole("k", k), noise, gain
         self.denoiser = picture_denoiser(denoiser)
+        self.reach = getattr(getattr(self.denoiser, "card", None), "reach", None)
 
-    def cube(self, y: Tensor, sigma: Tensor | None) -> Tensor:
-        """One cube (bands, H, W)."""
-        if self.noise == "poisson":
-            z = anscombe(y, self.gain, 0.0)
-            return inverse_anscombe(self._gaussian(z, z.new_ones(len(z)).double()), self.gain, 0.0)
-        return self._gaussian(y, sigma)
+    def factors(self, sigma: Tensor, g: Tensor, pixels: int) -> Factors:
+        """The first k vectors of HySime's basis of the whitened cube."""
+        e, energy = subspace(sigma, g, pixels, self.k)
+        return Factors((e / sigma[:, None]).T, sigma[:, None] * e, energy, sigma)
 
-    def _gaussian(self, y: Tensor, sigma: Tensor | None) -> Tensor:
-        flat = y.flatten(1)
-        sigma, e = subspace(flat, sigma, self.k)
-        p = ((e / sigma[:, None]).T.to(flat) @ flat).reshape(-1, *y.shape[1:])
-        clean = clean_images(p, self.denoiser)
-        return ((sigma[:, None] * e).to(flat) @ clean.flatten(1)).reshape(y.shape)
+    def images(self, p: Tensor, factors: Factors, first: int = 0, extent: Extent | None = None) -> Tensor:
+        """Cleaned as pictures."""
+        return clean_images(p, self.denoiser, extent)
+
+    def before(self, y: Tensor) -> Tensor:
+        """Counts with their noise made even."""
+        return anscombe(y, self.gain, 0.0) if self.noise == "poisson" else y
+
+    def level(self, sigma: Tensor | None, bands: int) -> Tensor | None:
+        """1 in every band of stabilised counts."""
+        return torch.ones(bands, dtype=torch.float64) if self.noise == "poisson" else sigma
+
+    def after(self, x: Tensor, low: float, high: float) -> Tensor:
+        """Counts again."""
+        return inverse_anscombe(x, self.gain, 0.0) if self.noise == "poisson" else x
 
 
-def subspace(flat: Tensor, sigma: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
-    """Noise levels (bands,) and the first k vectors (bands, k) of HySime's basis of the whitened cube, float64."""
-    sigma, g = noise_and_gram(flat, sigma)
+def subspace(sigma: Tensor, g: Tensor, pixels: int, k: int) -> tuple[Tensor, Tensor]:
+    """The first k vectors (bands, k) of HySime's basis of a whitened cube, and the energy (k,) along them, float64.
+
+    From the noise levels (bands,) and the Gram matrix (bands, bands) of the cube as it is, of so many pixels.
+    """
     whitened = g / (sigma[:, None] * sigma)
-    _, basis = hysime_from_gram(whitened, flat.shape[1], torch.ones_like(sigma))
-    return sigma, basis[:, : min(k, len(flat))]
+    _, basis = hysime_from_gram(whitened, pixels, torch.ones_like(sigma))
+    e = basis[:, : min(k, len(g))]
+    return e, (e * (whitened @ e)).sum(0)
 
 
 class FastHyIn(FastHyDe):
@@ -112,13 +125,21 @@ class FastHyIn(FastHyDe):
                 f"only {int(complete.sum())} pixels are complete, too few to find the subspace of {len(y)} bands: "
                 f"leave bands out that are mostly missing"
             )
-        sigma, e = subspace(flat[:, complete], sigma, self.k)
-        z = flat / sigma.to(flat)[:, None]
-        e = e.to(flat)
-        p = e.T @ z
-        p[:, ~complete] = fit_incomplete(z, seen, complete, e, p, y.shape[2])
-        clean = clean_images(p.reshape(-1, *y.shape[1:]), self.denoiser)
-        return ((sigma.to(flat)[:, None] * e) @ clean.flatten(1)).reshape(y.shape)
+        samples = int(complete.sum())
+        factors = self.factors(*noise_from_gram(gram(flat[:, complete]), samples, sigma), samples)
+        p = self.coefficients(flat, factors, seen, y.shape[2])
+        clean = self.images(p.reshape(-1, *y.shape[1:]), factors)
+        return (factors.back.to(flat) @ clean.flatten(1)).reshape(y.shape)
+
+    def coefficients(self, z: Tensor, factors: Factors, seen: Tensor | None = None, width: int = 1) -> Tensor:
+        """Those of incomplete pixels fitted."""
+        p = super().coefficients(z, factors)
+        if seen is None or bool(seen.all()):
+            return p
+        complete, scale = seen.all(0), factors.sigma.to(z)[:, None]
+        e = (factors.back / factors.sigma[:, None]).to(z)
+        p[:, ~complete] = fit_incomplete(z / scale, seen, complete, e, p, width)
+        return p
 
 
 def _shared(sigma: Sigma) -> bool:
@@ -153,10 +174,12 @@ def fit_incomplete(z: Tensor, seen: Tensor, complete: Tensor, e: Tensor, p: Tens
 
 
 def near_mean(p: Tensor, complete: Tensor, at: Tensor, width: int, k: int) -> Tensor:
-    """Mean coefficients (rows of p, m) of the k complete pixels nearest to each pixel `at` (m,)."""
+    """Mean coefficients (rows of p, m) of the k complete pixels nearest to each pixel `at` (m,), 0 without any."""
     from scipy.spatial import cKDTree
 
     known = complete.nonzero()[:, 0]
+    if not len(known):
+        return p.new_zeros(len(p), len(at))
     places = [torch.stack([index // width, index % width], 1).cpu().numpy() for index in (known, at)]
     near = cKDTree(places[0]).query(places[1], k=list(range(1, min(k, len(known)) + 1)))[1]
     return p[:, known[torch.from_numpy(near).to(known)]].mean(2)

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from unnoise.errors import InputError
-from unnoise.restore.hyde.base import CubeDenoiser, whole
+from unnoise.restore.hyde.base import whole
 from unnoise.restore.hyde.hyres import HyRes
+from unnoise.restore.hyde.lowrank import Extent, Factors, LowRank
 
 _PIECE = 1 << 17  # values of one array at a time: all arrays of a piece stay in the second-level cache
 
 
-class HyMiNoR(CubeDenoiser):
+class HyMiNoR(LowRank):
     """`min_X ||H - X||_1 + lambda ||D X||_1` per pixel, with H from HyRes and D the difference along bands, by ADMM.
 
     The exact minimiser for the customary lambda = 10 is a constant spectrum; what is used is the iterate after 50
@@ -48,12 +49,17 @@ class HyMiNoR(CubeDenoiser):
         self.mu, self.lam, self.iterations = mu, lam, whole("iterations", iterations)
         self.hyres = HyRes(levels, wavelet, max_rank, shifts)
 
-    def cube(self, y: Tensor, sigma: Tensor | None) -> Tensor:
-        """One cube (bands, H, W)."""
-        h = self.hyres.cube(y, sigma)
-        low, high = y.amin(), y.amax()
-        x = mixed_l1(((h - low) / (high - low)).flatten(1), self.lam, self.iterations, self.mu, self.mu)
-        return x.reshape(y.shape) * (high - low) + low
+    def factors(self, sigma: Tensor, g: Tensor, pixels: int) -> Factors:
+        """Of HyRes."""
+        return self.hyres.factors(sigma, g, pixels)
+
+    def images(self, p: Tensor, factors: Factors, first: int = 0, extent: Extent | None = None) -> Tensor:
+        """Of HyRes."""
+        return self.hyres.images(p, factors, first)
+
+    def after(self, x: Tensor, low: float, high: float) -> Tensor:
+        """Smooth spectra."""
+        return mixed_l1((x - low) / (high - low), self.lam, self.iterations, self.mu, self.mu) * (high - low) + low
 
 
 def difference(x: Tensor) -> Tensor:

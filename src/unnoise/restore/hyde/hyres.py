@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unnoise.restore.hyde.base import CubeDenoiser, eigenbasis, noise_and_gram, symmetric_pad, whole
+from unnoise.restore.hyde.base import eigenbasis, symmetric_pad, whole
+from unnoise.restore.hyde.lowrank import Extent, Factors, LowRank
 from unnoise.restore.hyde.subspace import above_noise
 from unnoise.restore.hyde.transform import Subbands, soft, sure_threshold
 
 
-class HyRes(CubeDenoiser):
+class HyRes(LowRank):
     """Whitened principal components, each soft-thresholded in every wavelet sub-band at the minimum of SURE.
 
     Of the components above the Marchenko-Pastur edge, at most `max_rank`, those are kept whose SURE risk is below the
@@ -43,17 +44,18 @@ class HyRes(CubeDenoiser):
         self.levels, self.max_rank = whole("levels", levels, 0), whole("max_rank", max_rank)
         self.wavelet, self.shifts = wavelet, whole("shifts", shifts)
 
-    def cube(self, y: Tensor, sigma: Tensor | None) -> Tensor:
-        """One cube (bands, H, W)."""
-        flat = y.flatten(1)
-        sigma, g = noise_and_gram(flat, sigma)
+    def factors(self, sigma: Tensor, g: Tensor, pixels: int) -> Factors:
+        """The principal components above noise."""
         values, v = eigenbasis(g / (sigma[:, None] * sigma))
-        rank = min(self.max_rank, above_noise(values, flat.shape[1]))
-        into = (v[:, :rank] / sigma[:, None]).to(flat)
-        p = (into.T @ flat).reshape(rank, *y.shape[1:])
-        clean, kept = self._shrink(p, values[:rank])
-        back = (sigma[:, None] * v[:, :rank]).to(flat)
-        return (back[:, kept] @ clean[kept].flatten(1)).reshape(y.shape)
+        rank = min(self.max_rank, above_noise(values, pixels))
+        v = v[:, :rank]
+        return Factors((v / sigma[:, None]).T, sigma[:, None] * v, values[:rank], sigma)
+
+    def images(self, p: Tensor, factors: Factors, first: int = 0, extent: Extent | None = None) -> Tensor:
+        """Thresholded, those that are not worth keeping zero."""
+        clean, kept = self._shrink(p, factors.energy[first : first + len(p)])
+        kept[: max(0, 1 - first)] = True  # the strongest of all
+        return clean.mul_(kept[:, None, None])
 
     def _shrink(self, p: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
         """Components (r, H, W) clean, and which of them are worth keeping; `energy` (r,) is their sum of squares."""
@@ -74,9 +76,7 @@ class HyRes(CubeDenoiser):
             total += torch.roll(bank.synthesise(kept), (-shift[0], -shift[1]), (1, 2))
         pixels = p[0].numel()
         risk *= pixels / (padded[0].numel() * self.shifts)
-        worth = risk < energy - pixels * noise
-        worth[0] = True
-        return total[:, : p.shape[1], : p.shape[2]] / self.shifts, worth
+        return total[:, : p.shape[1], : p.shape[2]] / self.shifts, risk < energy - pixels * noise
 
 
 def fine_power(details: Tensor) -> Tensor:

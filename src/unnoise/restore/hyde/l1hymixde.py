@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from unnoise.errors import InputError
 from unnoise.noise.spectral import band_sigma
-from unnoise.restore.hyde.base import CubeDenoiser, whole
+from unnoise.restore.hyde.base import CubeDenoiser, noise_and_gram, whole
 from unnoise.restore.hyde.eigenimages import clean_images, picture_denoiser
 from unnoise.restore.hyde.fasthyde import subspace
 from unnoise.restore.hyde.transform import soft
@@ -57,7 +57,8 @@ class L1HyMixDe(CubeDenoiser):
             level = band_sigma(y[None], "mad")[0] if sigma is None else sigma.to(y)[:, None, None]
             smooth = adaptive_median(y, self.median_size)
             repaired = torch.where((y - smooth).abs() > self.outlier * level, smooth, y)
-        sigma, e = subspace(repaired.flatten(1), sigma, self.k)
+        sigma, g = noise_and_gram(repaired.flatten(1), sigma)
+        e, _ = subspace(sigma, g, y[0].numel(), self.k)
         scale, e = sigma.to(y)[:, None], e.to(y)
         z, zc = y.flatten(1) / scale, repaired.flatten(1) / scale
         s = z - zc

@@ -41,7 +41,7 @@ class Crops:
         A photograph is drawn with the share of pixels it has, among those that are large enough, a position
         uniformly, and one of the eight flips and rotations. With `downscale` above 1, half of the crops come from an
         area up to that factor larger, averaged down, which hides the noise and compression of the photographs. With
-        `soften` above 1, half of all lose detail: averaged down by up to that factor and enlarged again, they are clean,
+        `soften` above 1, half of all lose detail: averaged down by up to that factor and enlarged again, they are clean
         and smooth at the scale of a pixel as photographs in the full resolution of a sensor are.
         """
         rng = np.random.default_rng([seed, k])

@@ -1,10 +1,13 @@
 """Puts measured things into pages: `{{ papers }}`, `{{ report SLUG }}` and `{{ bench NAME }}`, from committed reports.
 
+Figures that lie beside a report are pages' to show as `../assets/reports/SLUG/NAME.webp`.
+
 Run as a program it writes the table of papers into the README.
 """
 
 import re
 from pathlib import Path
+from typing import Any
 
 from unnoise.benchmarks.harness import BenchReport
 from unnoise.studies.papers import REPORTS, papers
@@ -19,6 +22,16 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     markdown = markdown.replace("{{ papers }}", papers_table())
     markdown = re.sub(r"\{\{ bench ([\w-]+) \}\}", lambda m: _bench(m[1]), markdown)
     return re.sub(r"\{\{ report (\w+) \}\}", lambda m: _report(m[1]), markdown)
+
+
+def on_files(files: Any, *, config: Any) -> Any:
+    """Called by mkdocs when it has listed the pages: adds the figures of the committed reports."""
+    from mkdocs.structure.files import File
+
+    for path in sorted(REPORTS.glob("*/*.webp")):
+        name = f"assets/reports/{path.parent.name}/{path.name}"
+        files.append(File.generated(config, name, abs_src_path=str(path)))
+    return files
 
 
 def papers_table() -> str:

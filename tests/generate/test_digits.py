@@ -48,7 +48,7 @@ def test_the_loss_of_a_fresh_network_is_that_of_its_skip_alone():
     """c_skip y has weighted error 1 for data of standard deviation sigma_data about the middle."""
     torch.manual_seed(0)
     x = ((0.5 + 0.3 * torch.randn(256, 1, 8, 8)) * 255).clamp(0, 255).byte()
-    batch = noisy_batch(x, torch.zeros(256, dtype=torch.long), 0.1, generator(0))
+    batch = noisy_batch(x, torch.zeros(256, dtype=torch.long), 0.1, (-1.2, 1.2), generator(0))
     assert loss_of(Digits(**SMALL), batch).item() == pytest.approx(1.0, abs=0.12)
     assert 0.02 < (batch["label"] == -1).float().mean() < 0.25
 
@@ -63,6 +63,16 @@ def test_the_smoke_preset_trains_and_the_file_loads(tmp_path):
         train("smoke", out=tmp_path)
 
 
+def test_a_training_that_begins_with_weights_says_so_even_when_resumed(tmp_path):
+    first = train("smoke", ["fit.steps=2"], out=tmp_path / "a")
+    train("smoke", ["fit.steps=4"], out=tmp_path / "b", resume=first)
+    card = load(train("smoke", ["fit.steps=6"], out=tmp_path / "b", resume=True)).card.training
+    assert "--from digits.safetensors" in card["command"] and card["steps"] == 6
+    assert card["earlier"]["steps"] == 2
+    with pytest.raises(InputError, match="another network"):
+        train("smoke", ["net.widths=[16, 48]"], out=tmp_path / "c", resume=first)
+
+
 def test_the_paper_preset_is_of_the_published_width_and_every_weight_learns():
     p = load_preset(DigitsPreset, "digits", "paper")
     torch.manual_seed(0)
@@ -75,7 +85,7 @@ def test_the_paper_preset_is_of_the_published_width_and_every_weight_learns():
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.05)
     x = torch.randint(256, (16, 1, 8, 8)).byte()
-    loss_of(net, noisy_batch(x, torch.arange(16) % 10, 0.2, generator(0))).backward()
+    loss_of(net, noisy_batch(x, torch.arange(16) % 10, 0.2, (-0.5, 1.3), generator(0))).backward()
     assert all(q.grad is not None and bool(q.grad.abs().sum() > 0) for q in net.parameters())
 
 

@@ -5,7 +5,7 @@ import torch
 
 from unnoise.denoiser import Card, Denoiser, Empirical, GaussianMixture, as_denoiser
 from unnoise.errors import InputError
-from unnoise.generate.adaptive_guidance import Adaptive, LinearAG, fit_linear, least_squares, parse_policy
+from unnoise.generate.adaptive_guidance import Adaptive, LinearAG, fit_linear, least_squares
 from unnoise.generate.guidance import Guided, Interval, Table, alternating, cosine, cost, first, last
 from unnoise.generate.policy_search import Relaxed, search_policy
 from unnoise.generate.sample import sample
@@ -317,7 +317,6 @@ def test_the_search_guides_early_and_not_late(classes):
         (lambda d: Table(("cgf",)), "did you mean 'cfg'"),
         (lambda d: Table(("linear",)), "coefficients"),
         (lambda d: euler(Guided(d, 2.0, first(2, 3)), torch.zeros(1, 6), GRID, label=torch.zeros(1)), "evaluations"),
-        (lambda d: parse_policy("ag:x"), "none of"),
         (lambda d: search_policy(d, batch, GRID, 2.0, weight=0.1, sampler="heun"), "Heun"),
         (lambda d: search_policy(d, batch, GRID, 2.0, weight=-1), "negative"),
     ],
@@ -326,13 +325,6 @@ def test_bad_input_is_one_sentence(classes, make, says):
     with pytest.raises(InputError, match=says) as caught:
         make(classes)
     assert "\n" not in str(caught.value)
-
-
-def test_policies_from_words():
-    assert parse_policy("full") == type(parse_policy("full"))()
-    assert parse_policy("ag") == Adaptive()
-    assert parse_policy("ag:0.98:eps") == Adaptive(0.98, "eps")
-    assert parse_policy("interval:0.1:5") == Interval(0.1, 5.0)
 
 
 def test_a_used_trajectory_is_refused(classes):

@@ -21,7 +21,7 @@ from unnoise.data.files import write_whole
 from unnoise.denoiser import Denoiser
 from unnoise.denoiser.base import Sigma, expand_sigma
 from unnoise.errors import InputError, unknown
-from unnoise.generate.guidance import SPACES, Full, Guided, Interval, Trajectory
+from unnoise.generate.guidance import SPACES, Guided, Trajectory
 from unnoise.generate.samplers import SAMPLERS
 from unnoise.noise.grids import check_sigmas
 
@@ -99,6 +99,42 @@ class Adaptive:
         crossed &= i + 1 >= self.min_steps
         guided = active & ~crossed if self.switch == "now" else active
         return torch.where(crossed, i + (self.switch == "next"), switched), guided
+
+
+def evaluations(gamma: Tensor, gamma_bar: float, min_steps: int = 1) -> Tensor:
+    """Evaluations of the network that `Adaptive` would cost each sample, (n,), from the cosines of full guidance.
+
+    `gamma` (T, n) is `Trace.gamma` of a fully guided run: until a sample switches, its run is that one, so a single
+    run tells what every threshold costs.
+
+    >>> evaluations(torch.tensor([[0.5], [0.9], [0.99]]), 0.9).tolist()
+    [5]
+    """
+    crossed = gamma >= gamma_bar
+    crossed[: min_steps - 1] = False
+    guided = torch.where(crossed.any(0), crossed.int().argmax(0) + 1, len(gamma))
+    return len(gamma) + guided
+
+
+def threshold(gamma: Tensor, nfe: float) -> float:
+    """The largest `gamma_bar` that costs at most `nfe` evaluations on average over the samples; see `evaluations`.
+
+    Raises `InputError` when even a single guided evaluation costs more.
+
+    >>> threshold(torch.tensor([[0.5], [0.75], [0.875]]), 5.0)
+    0.75
+    """
+    if nfe < len(gamma) + 1:
+        raise InputError(f"{len(gamma)} evaluations and a guided one cost {len(gamma) + 1}: {nfe:g} are too few")
+    values = gamma.flatten().double().unique()
+    low, high = 0, len(values) - 1  # values[low] is affordable: at the least of all, every sample switches at once
+    while low < high:
+        middle = (low + high + 1) // 2
+        if float(evaluations(gamma, float(values[middle])).double().mean()) <= nfe:
+            low = middle
+        else:
+            high = middle - 1
+    return float(values[low])
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,26 +277,3 @@ def fingerprint(denoiser: Denoiser) -> str:
     for name, value in denoiser.state_dict().items():
         total.update(f"{name}{tuple(value.shape)}{float(value.double().sum()):.9e}".encode())
     return total.hexdigest()[:16]
-
-
-def parse_policy(text: str) -> Any:
-    """A policy from words: "full", "ag", "ag:0.99", "ag:0.99:eps", "interval:0.1:5".
-
-    Raises `InputError` for anything else.
-
-    >>> parse_policy("ag:0.98").gamma_bar
-    0.98
-    """
-    kind, *rest = text.split(":")
-    try:
-        if kind == "full" and not rest:
-            return Full()
-        if kind == "ag" and len(rest) <= 2:
-            gamma_bar, space = (*rest, "0.991", "x0")[:2] if len(rest) != 1 else (rest[0], "x0")
-            return Adaptive(float(gamma_bar), space)
-        if kind == "interval" and len(rest) == 2:
-            return Interval(float(rest[0]), float(rest[1]))
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-    raise InputError(f"guidance policy '{text}' is none of full, ag, ag:GAMMA, ag:GAMMA:SPACE, interval:LOW:HIGH")

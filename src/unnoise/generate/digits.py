@@ -18,10 +18,11 @@ from unnoise.errors import InputError
 from unnoise.nets.diffusion_unet import DiffusionUNet
 from unnoise.noise.schedule import EDM
 from unnoise.noise.seeds import generator
-from unnoise.training.loop import Batch, Progress, fit
+from unnoise.training.checkpoint import is_checkpoint, read_state
+from unnoise.training.loop import CHECKPOINT, Batch, Progress, fit
 from unnoise.training.options import FitOptions, Options
 from unnoise.training.presets import load_preset
-from unnoise.zoo.files import save
+from unnoise.zoo.files import load, save
 
 
 class Digits(Denoiser):
@@ -33,6 +34,7 @@ class Digits(Denoiser):
     size : height and width of a picture, which it is trained for.
     widths, blocks, embedding, unshuffle : of the network.
     sigma_data : standard deviation of the data on [-1, 1].
+    guided : it takes a guidance scale (B,) as a condition and gives guided estimates (see `distillation`).
 
     Examples
     --------
@@ -50,12 +52,23 @@ class Digits(Denoiser):
         embedding: int = 96,
         unshuffle: int = 2,
         sigma_data: float = 0.6,
+        guided: bool = False,
     ) -> None:
         super().__init__()
-        self.classes, self.size = classes, size
-        self.card = Card(kind="any", channels=1, sigma_range=(0.002, 10.0), conditions=("label",))
+        self.classes, self.size, self.guided = classes, size, guided
+        self.config = {
+            "classes": classes,
+            "size": size,
+            "widths": list(widths),
+            "blocks": list(blocks),
+            "embedding": embedding,
+            "unshuffle": unshuffle,
+            "sigma_data": sigma_data,
+        }
+        conditions = ("label", "scale") if guided else ("label",)
+        self.card = Card(kind="any", channels=1, sigma_range=(0.002, 10.0), conditions=conditions)
         self.null = {"label": -1}
-        net = DiffusionUNet(1, classes, widths, blocks, embedding, unshuffle)
+        net = DiffusionUNet(1, classes, widths, blocks, embedding, unshuffle, guided)
         self.inner = as_denoiser(net, "edm", EDM(sigma_data), card=self.card, null=self.null)
 
     @property
@@ -68,13 +81,17 @@ class Digits(Denoiser):
         """Of the network, on [-1, 1]."""
         return self.inner.schedule
 
-    def forward(self, y: Tensor, sigma: Sigma = None, *, label: Tensor | None = None) -> Tensor:
-        """Clean estimate of y (B, 1, size, size); raises `InputError` for a label out of range."""
+    def forward(self, y: Tensor, sigma: Sigma = None, **conditions: Any) -> Tensor:
+        """Clean estimate of y (B, 1, size, size), with `label` (B,) and, if guided, `scale` (B,).
+
+        Raises `InputError` for a label out of range, `TypeError` for other conditions.
+        """
+        label = conditions.get("label")
         if label is not None and not bool(((label >= -1) & (label < self.classes)).all()):
             raise InputError(
                 f"a class must be 0 to {self.classes - 1} (or -1 for none), got {_outside(label, self.classes)}"
             )
-        x_hat: Tensor = self.inner(y, sigma, label=label)
+        x_hat: Tensor = self.inner(y, sigma, **conditions)
         return x_hat
 
 
@@ -98,6 +115,7 @@ class DigitsPreset(Options):
     ----------
     data, holdout : sets of `data.digits.load_digits` to train on and to measure the loss on (or `None`).
     drop : share of the pictures trained without their class, which guidance needs.
+    noise : mean and standard deviation of `log(2 sigma)`; by default those of Karras et al. 2022, table 1.
     """
 
     net: NetOptions = NetOptions()
@@ -105,6 +123,7 @@ class DigitsPreset(Options):
     holdout: str | None = None
     licence: str
     drop: float = Field(default=0.1, ge=0, lt=1)
+    noise: tuple[float, float] = (-1.2, 1.2)
     fit: FitOptions
 
 
@@ -116,23 +135,31 @@ def train(
     resume: bool | Path = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train `digits` as a preset says; the path of the weight file, made from the averaged weights."""
+    """Train `digits` as a preset says; the path of the weight file, made from the averaged weights.
+
+    `resume` goes on from the checkpoint in `out`, from another checkpoint, or begins with the weights of a file.
+    """
     p = load_preset(DigitsPreset, "digits", preset, overrides)
     images, labels = load_digits(p.data, data)
     held = load_digits(p.holdout, data) if p.holdout else None
     torch.manual_seed(p.fit.seed)
     config = p.net.model_dump(mode="json") | {"size": images.shape[-1], "classes": int(labels.max()) + 1}
     denoiser = Digits(**config)
+    begun = _begun(resume if isinstance(resume, Path) else out / CHECKPOINT) if resume else None
+    if isinstance(resume, Path) and not is_checkpoint(resume):
+        begun, resume = {"from": resume.name, "training": _begin_with(denoiser, resume)}, False
 
     def batch_at(k: int) -> Batch:
         g = generator(p.fit.seed, k)
         rows = torch.randint(len(images), (p.fit.batch,), generator=g)
-        return noisy_batch(images[rows], labels[rows], p.drop, g)
+        return noisy_batch(images[rows], labels[rows], p.drop, p.noise, g)
 
     def evaluate(net: nn.Module) -> dict[str, float]:
         assert held is not None
         with torch.inference_mode():
-            return {"holdout": float(loss_of(net, noisy_batch(held[0][:512], held[1][:512], 0.0, generator(1))))}
+            return {
+                "holdout": float(loss_of(net, noisy_batch(held[0][:512], held[1][:512], 0.0, p.noise, generator(1))))
+            }
 
     fitted = fit(
         denoiser,
@@ -140,31 +167,49 @@ def train(
         batch_at,
         out,
         p.fit,
-        config=p.model_dump(mode="json"),
+        config=p.model_dump(mode="json") | {"begun": begun},
         resume=resume,
         evaluate=evaluate if held else None,
         progress=progress,
     )
     denoiser.load_state_dict(fitted.net.state_dict())
     settings = [part for override in overrides for part in ("--set", override)]
+    begin = ["--from", begun["from"]] if begun else []
     denoiser.card.training.update(
         data=p.data,
         pictures=len(images),
-        command=shlex.join(["unnoise", "train", "digits", "--preset", preset, *settings]),
+        command=shlex.join(["unnoise", "train", "digits", "--preset", preset, *begin, *settings]),
         minutes=round(fitted.seconds / 60, 1),
         steps=fitted.step,
         data_licence=p.licence,
+        **({"earlier": begun["training"]} if begun else {}),
     )
     return save(out / "digits.safetensors", denoiser, arch="digits", config=config)
 
 
-def noisy_batch(images: Tensor, labels: Tensor, drop: float, g: torch.Generator) -> Batch:
-    """uint8 images to `x` in [0, 1], `y = x + sigma n`, `sigma` (B,) log-normal, and `label`, -1 for a share `drop`.
+def _begun(checkpoint: Path) -> dict[str, Any] | None:
+    """With which weights the run of a checkpoint began, if with any."""
+    begun: dict[str, Any] | None = read_state(checkpoint)["config"].get("begun") if is_checkpoint(checkpoint) else None
+    return begun
 
-    `log(2 sigma)` is normal with mean -1.2 and standard deviation 1.2 (Karras et al. 2022, table 1).
+
+def _begin_with(denoiser: Digits, weights: Path) -> dict[str, Any]:
+    """Trained weights instead of random ones; how they were trained."""
+    trained = load(weights)
+    if {k: v.shape for k, v in trained.state_dict().items()} != {k: v.shape for k, v in denoiser.state_dict().items()}:
+        raise InputError(f"the weights {weights} are of another network than the preset's: give its widths and blocks")
+    denoiser.load_state_dict(trained.state_dict())
+    return dict(trained.card.training)
+
+
+def noisy_batch(images: Tensor, labels: Tensor, drop: float, noise: tuple[float, float], g: torch.Generator) -> Batch:
+    """uint8 images to `x` in [0, 1], `y = x + sigma n`, `sigma` (B,), and `label`, -1 for a share `drop`.
+
+    `log(2 sigma)` is normal with mean `noise[0]` and standard deviation `noise[1]`.
     """
     x = images.float() / 255
-    sigma = (1.2 * torch.randn(len(x), generator=g) - 1.2).exp() / 2
+    mean, std = noise
+    sigma = (std * torch.randn(len(x), generator=g) + mean).exp() / 2
     n = torch.randn(x.shape, generator=g)
     label = torch.where(torch.rand(len(x), generator=g) < drop, -1, labels)
     return {"x": x, "y": x + sigma[:, None, None, None] * n, "sigma": sigma, "label": label}

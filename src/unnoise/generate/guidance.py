@@ -50,7 +50,8 @@ class Guided(Denoiser):
     ----------
     denoiser : takes conditions, for which `None` means none.
     scale : guidance scale; 1 asks for the conditional estimate alone, 0 for the unconditional alone.
-    policy : `Full()` (both estimates at every evaluation), `Interval`, `Table`, or one of `adaptive_guidance`.
+    policy : `Full()` (both estimates at every evaluation), `Interval`, `Table`, or `adaptive_guidance.Adaptive`; in
+        words, `policies.parse_policy`.
     negative : conditions of the estimate to move away from (a negative prompt); by default none at all.
     rescale : 0 to 1, how far the estimate's standard deviation is put back to that of the conditional one (Lin et al.
         2023, eq. 15; there on the network's output, here on the clean estimate).

@@ -64,6 +64,7 @@ class DiffusionUNet(nn.Module):
     blocks : residual blocks of each stage, on the way down and again on the way up; the last once.
     embedding : width of the embedding of time and class.
     unshuffle : side of the pixel block packed into channels.
+    guided : it takes a guidance scale (B,) too, whose embedding starts at zero.
 
     Examples
     --------
@@ -80,6 +81,7 @@ class DiffusionUNet(nn.Module):
         blocks: Sequence[int] = (2, 2),
         embedding: int = 96,
         unshuffle: int = 2,
+        guided: bool = False,
     ) -> None:
         super().__init__()
         widths, blocks = tuple(widths), tuple(blocks)
@@ -91,6 +93,10 @@ class DiffusionUNet(nn.Module):
             nn.Linear(embedding, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
         self.label = nn.Embedding(classes + 1, embedding) if classes else None
+        self.scale = nn.Linear(embedding, embedding) if guided else None
+        if self.scale is not None:
+            nn.init.zeros_(self.scale.weight)
+            nn.init.zeros_(self.scale.bias)
         self.head = nn.Conv2d(channels * unshuffle**2, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(_stack(w, n, embedding) for w, n in zip(widths[:-1], blocks, strict=False))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
@@ -102,7 +108,7 @@ class DiffusionUNet(nn.Module):
         self.tail = nn.Conv2d(widths[0], channels * unshuffle**2, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
         """Shape of x; H and W any multiple of `stride`."""
         if any(n % self.stride for n in x.shape[-2:]):
             raise InputError(f"this network takes heights and widths that are multiples of {self.stride}")
@@ -110,6 +116,8 @@ class DiffusionUNet(nn.Module):
         if self.label is not None:
             none = torch.full((len(x),), -1, device=x.device) if label is None else label
             e = e + self.label(none.long() % (self.classes + 1))  # -1 is the last row
+        if self.scale is not None and scale is not None:
+            e = e + self.scale(_fourier(scale.clamp(min=0.1).log(), self.embedding))
         h = self.head(F.pixel_unshuffle(x, self.unshuffle))
         skips = []
         for stage, down in zip(self.encoder, self.down, strict=True):

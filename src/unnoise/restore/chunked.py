@@ -411,10 +411,10 @@ def stride_of(denoiser: Any) -> int:
 
 def _delayed(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
-        import dask
+        from dask.delayed import delayed
     except ImportError as error:
         raise MissingExtra("cluster") from error
-    return dask.delayed(function, pure=False, traverse=False)(*arguments)
+    return delayed(function, pure=False, traverse=False)(*arguments)
 
 
 def _per_worker(memory: int, count: int) -> int:

@@ -1,10 +1,18 @@
 """Studies measure what a method is worth: `run(preset)` gives a report with checks and claims."""
 
 STUDIES: dict[str, str] = {
+    "adaptive_guidance": "unnoise.studies.adaptive_guidance:run",
     "cbsn": "unnoise.studies.cbsn:run",
+    "diffusion_core": "unnoise.studies.diffusion_core:run",
     "eld": "unnoise.studies.eld:run",
     "hyde": "unnoise.studies.hyde:run",
     "methods": "unnoise.studies.methods:run",
     "photo": "unnoise.studies.photo:run",
 }
 """Slug of a study to its `module:function`, imported when it is run."""
+
+FIGURES: dict[str, str] = {
+    "adaptive_guidance": "unnoise.studies.figures:guidance",
+    "diffusion_core": "unnoise.studies.figures:engine",
+}
+"""Slug of a study that has figures to its `module:function(report, folder)`, which writes them beside the report."""

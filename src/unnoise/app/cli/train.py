@@ -11,6 +11,7 @@ from unnoise.errors import unknown
 
 TRAINERS = {
     "digits": "unnoise.generate.digits:train",
+    "digits-distilled": "unnoise.generate.distillation:train",
     "cbsn": "unnoise.restore.cbsn_training:train",
     "eld": "unnoise.restore.eld_training:train",
     "photo": "unnoise.restore.photo_training:train",

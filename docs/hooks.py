@@ -1,7 +1,5 @@
 """Puts measured things into pages: `{{ papers }}`, `{{ report SLUG }}` and `{{ bench NAME }}`, from committed reports.
 
-Figures that lie beside a report are pages' to show as `../assets/reports/SLUG/NAME.webp`.
-
 Run as a program it writes the table of papers into the README.
 """
 
@@ -13,25 +11,27 @@ from unnoise.benchmarks.harness import BenchReport
 from unnoise.studies.papers import REPORTS, papers
 from unnoise.studies.report import Report
 
+FIGURES = "assets/reports"
 README = Path(__file__).parents[1] / "README.md"
 MARKS = re.compile(r"(<!-- papers: .*? -->\n).*?(<!-- /papers -->)", re.DOTALL)
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
-    """Called by mkdocs for each page before it is rendered."""
-    markdown = markdown.replace("{{ papers }}", papers_table())
-    markdown = re.sub(r"\{\{ bench ([\w-]+) \}\}", lambda m: _bench(m[1]), markdown)
-    return re.sub(r"\{\{ report (\w+) \}\}", lambda m: _report(m[1]), markdown)
-
-
-def on_files(files: Any, *, config: Any) -> Any:
-    """Called by mkdocs when it has listed the pages: adds the figures of the committed reports."""
+def on_files(files: Any, config: Any) -> Any:
+    """Called by mkdocs before any page: the figures of committed reports become part of the site."""
     from mkdocs.structure.files import File
 
     for path in sorted(REPORTS.glob("*/*.webp")):
-        name = f"assets/reports/{path.parent.name}/{path.name}"
-        files.append(File.generated(config, name, abs_src_path=str(path)))
+        name = f"{FIGURES}/{path.parent.name}/{path.name}"
+        files.append(File.generated(config, name, content=path.read_bytes()))
     return files
+
+
+def on_page_markdown(markdown: str, page: Any = None, **_: object) -> str:
+    """Called by mkdocs for each page before it is rendered."""
+    up = "../" * page.file.src_uri.count("/") if page else ""
+    markdown = markdown.replace("{{ papers }}", papers_table())
+    markdown = re.sub(r"\{\{ bench ([\w-]+) \}\}", lambda m: _bench(m[1]), markdown)
+    return re.sub(r"\{\{ report (\w+) \}\}", lambda m: _report(m[1], up), markdown)
 
 
 def papers_table() -> str:
@@ -49,10 +49,10 @@ def with_papers(readme: str) -> str:
     return MARKS.sub(lambda m: f"{m[1]}{papers_table()}\n{m[2]}", readme)
 
 
-def _report(slug: str) -> str:
+def _report(slug: str, up: str) -> str:
     if not (REPORTS / slug / "report.json").exists():
         return f"Not measured yet: `unnoise reproduce {slug} -o {REPORTS.relative_to(README.parent)}` does it."
-    return Report.load(REPORTS / slug / "report.json").to_markdown()
+    return Report.load(REPORTS / slug / "report.json").to_markdown(f"{up}{FIGURES}/{slug}")
 
 
 def _bench(name: str) -> str:

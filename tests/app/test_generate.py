@@ -111,7 +111,11 @@ def test_a_folder_of_diffusers_draws_too(unnoise, tmp_path):
     common = (tmp_path / "model", "-n", 2, "--steps", 2, "-o", tmp_path / "x.npy")
     assert unnoise("generate", *common, "--class", 3).code == 0
     assert np.load(tmp_path / "x.npy").shape == (2, 3, 8, 8)
-    for more, says in ((("--class", 4), "0 to 3"), (("--class", -1), "class"), (("--class", 1, "--guidance", 3), "null=")):
+    for more, says in (
+        (("--class", 4), "0 to 3"),
+        (("--class", -1), "class"),
+        (("--class", 1, "--guidance", 3), "null="),
+    ):
         said = unnoise("generate", *common, "--overwrite", *more)
         assert said.code == 2 and says in said.err and len(said.err.strip().splitlines()) == 1
     net = diffusers.AutoencoderKL(block_out_channels=(32,))

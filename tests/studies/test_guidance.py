@@ -1,10 +1,11 @@
 """The studies of guidance and of the engine at their smallest: checks hold, claims and figures are all there."""
 
+from io import BytesIO
+
 import pytest
 from PIL import Image
 
 from unnoise.errors import InputError
-from unnoise.studies import figures
 from unnoise.studies.adaptive_guidance import run
 from unnoise.studies.diffusion_core import order, sliced_wasserstein
 from unnoise.studies.diffusion_core import run as run_engine
@@ -12,21 +13,19 @@ from unnoise.training.presets import read_presets
 
 
 @pytest.mark.slow
-def test_the_smoke_preset_of_guidance_passes_its_checks_and_is_drawn(tmp_path):
+def test_the_smoke_preset_of_guidance_passes_its_checks_and_is_drawn():
     report = run("smoke")
     assert report.checks_passed, [check for check in report.checks if not check.passed]
     assert len(report.claims) == 14 and len(report.tables) == 5  # two more claims with a judge, which needs MNIST
     assert [row[1] for row in report.tables[0].rows if row[0] in ("full guidance", "conditional alone")] == [12.0, 6.0]
-    for path in figures.guidance(report, tmp_path):
-        assert Image.open(path).width > 600
+    assert [Image.open(BytesIO(f.data)).width > 600 for f in report.figures] == [True, True]
 
 
-def test_the_smoke_preset_of_the_engine_passes_its_checks_and_is_drawn(tmp_path):
+def test_the_smoke_preset_of_the_engine_passes_its_checks_and_is_drawn():
     report = run_engine("smoke")
     assert report.checks_passed, [check for check in report.checks if not check.passed]
     assert report.claims == ()
-    for path in figures.engine(report, tmp_path):
-        assert Image.open(path).width > 400
+    assert [Image.open(BytesIO(f.data)).width > 400 for f in report.figures] == [True, True]
 
 
 def test_presets_ask_for_what_the_paper_says():

@@ -10,9 +10,3 @@ STUDIES: dict[str, str] = {
     "photo": "unnoise.studies.photo:run",
 }
 """Slug of a study to its `module:function`, imported when it is run."""
-
-FIGURES: dict[str, str] = {
-    "adaptive_guidance": "unnoise.studies.figures:guidance",
-    "diffusion_core": "unnoise.studies.figures:engine",
-}
-"""Slug of a study that has figures to its `module:function(report, folder)`, which writes them beside the report."""

@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -18,6 +18,7 @@ from unnoise.generate.adaptive_guidance import Adaptive, LinearAG, fit_linear, t
 from unnoise.generate.guidance import Guided, Interval, Table, Trace, alternating, first, last
 from unnoise.generate.sample import Sampled, default_grid, sample, start
 from unnoise.generate.sweep import closeness, sweep
+from unnoise.studies import figures
 from unnoise.studies.digits_judge import Judge, judge
 from unnoise.studies.guidance_search import (
     SearchOptions,
@@ -138,7 +139,7 @@ def run(preset: str = "laptop") -> Report:
         for name, (guided, steps) in policies(bench.d, o, bar, linear).items()
     }
     gamma = bench.cosines()
-    return Report(
+    report = Report(
         slug="adaptive_guidance",
         preset=preset,
         command=f"unnoise reproduce adaptive_guidance --preset {preset}",
@@ -158,6 +159,7 @@ def run(preset: str = "laptop") -> Report:
             space_table(),
         ),
     )
+    return replace(report, figures=figures.guidance(report))
 
 
 def fitted(d: Denoiser, o: DigitsOptions) -> tuple[float, LinearAG]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from unnoise.generate.sample import invert, log_likelihood, sample
 from unnoise.generate.samplers import SAMPLERS, heun
 from unnoise.noise.grids import karras
 from unnoise.noise.seeds import generator, normal_like
+from unnoise.studies import figures
 from unnoise.studies.digits_judge import judge
 from unnoise.studies.intervals import bootstrap_interval
 from unnoise.studies.report import Cell, Check, Claim, Criterion, Report
@@ -71,7 +73,7 @@ def run(preset: str = "laptop") -> Report:
         columns = ("sampler", "steps", "guidance scale", "evaluations", "class accuracy")
         note = f"{p.drawn} pictures each from the shipped digits; a classifier trained on MNIST says what they show."
         tables.append(Shown("Class accuracy of digits", columns, tuple(rows), note))
-    return Report(
+    report = Report(
         slug="diffusion_core",
         preset=preset,
         command=f"unnoise reproduce diffusion_core --preset {preset}",
@@ -81,6 +83,7 @@ def run(preset: str = "laptop") -> Report:
         claims=tuple(claims),
         tables=tuple(tables),
     )
+    return replace(report, figures=figures.engine(report))
 
 
 def target() -> GaussianMixture:

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from unnoise.data.files import replacing
-from unnoise.studies.report import Report, Table
+from unnoise.studies.drawing import canvas, to_webp
+from unnoise.studies.report import Figure, Report, Table
 
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7c3aed", "#b45309", "#475569")
 
 
-def guidance(report: Report, folder: Path) -> list[Path]:
+def guidance(report: Report) -> tuple[Figure, ...]:
     """Cosines, what a threshold costs, what the search finds; and the same digits under every policy."""
     from unnoise.studies.adaptive_guidance import FULL, Study, example_sheet
     from unnoise.training.presets import load_preset
 
-    figure = _figure(13, 4)
+    figure = canvas(13, 4)
     cosine, cost, search = figure.subplots(1, 3)
     table = _table(report, "Cosine")
     steps = _column(table, "step")
@@ -42,17 +41,18 @@ def guidance(report: Report, folder: Path) -> list[Path]:
     _axes(search, "step", "weight of guidance found")
     p = load_preset(Study, "adaptive_guidance", report.preset)
     names, pictures = example_sheet(p.digits)
-    return [
-        _save(figure, folder / "guidance.webp"),
-        _save(_sheet(names, pictures), folder / "digits.webp"),
-    ]
+    curves = "Cosine of both estimates, SSIM against evaluations, and the weights that the search finds"
+    return (
+        Figure("guidance", curves, to_webp(figure)),
+        Figure("digits", "Ten digits under every policy, from the same noise", to_webp(_sheet(names, pictures))),
+    )
 
 
-def engine(report: Report, folder: Path) -> list[Path]:
+def engine(report: Report) -> tuple[Figure, ...]:
     """Error against steps; and digits that were memorised, unguided and guided."""
     from unnoise.studies.diffusion_core import example_sheet
 
-    figure = _figure(6, 4)
+    figure = canvas(6, 4)
     axes = figure.subplots()
     table = _table(report, "Error")
     counts = [int(c) for c in table.columns[1:-1]]
@@ -62,16 +62,17 @@ def engine(report: Report, folder: Path) -> list[Path]:
     axes.minorticks_off()
     _axes(axes, "steps", "root mean square error at the end")
     names, pictures = example_sheet()
-    return [
-        _save(figure, folder / "orders.webp"),
-        _save(_sheet(names, pictures), folder / "digits.webp"),
-    ]
+    sheet = "Digits: memorised, without a class, with a class, and guided"
+    return (
+        Figure("orders", "Error at the end of a trajectory against the number of steps", to_webp(figure)),
+        Figure("digits", sheet, to_webp(_sheet(names, pictures))),
+    )
 
 
 def _sheet(names: Sequence[str], pictures: Sequence[Tensor]) -> Any:
     """One row of pictures (n, 1, H, W) a name."""
     height, width = pictures[-1].shape[-2:]
-    figure = _figure(2 + 0.6 * len(pictures[-1]), 0.62 * len(names) * height / width)
+    figure = canvas(2 + 0.6 * len(pictures[-1]), 0.62 * len(names) * height / width)
     for axes, name, row in zip(figure.subplots(len(names), 1, squeeze=False).flat, names, pictures, strict=True):
         strip = torch.nn.functional.pad(row.clamp(0, 1), (1, 1, 1, 1), value=0.5)
         axes.imshow(np.hstack([*strip[:, 0].numpy()]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -82,28 +83,12 @@ def _sheet(names: Sequence[str], pictures: Sequence[Tensor]) -> Any:
     return figure
 
 
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _axes(axes: Any, x: str, y: str) -> None:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(True, color="#e2e8f0", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=6.5)
-
-
-def _save(figure: Any, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, overwrite=True) as temporary:
-        figure.savefig(temporary, format="webp")
-    return path
 
 
 def _table(report: Report, beginning: str) -> Table:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from unnoise.data.files import write_whole
 from unnoise.data.records import write_json
 from unnoise.errors import InputError
 from unnoise.machine import versions
@@ -132,6 +133,15 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A picture beside the report, `<name>.webp`; `data` are its bytes, which a report that was read does not hold."""
+
+    name: str
+    caption: str
+    data: bytes = field(default=b"", repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class Report:
     """The outcome of one study at one preset; `seconds` is wall time, `seeds` those the intervals run over."""
 
@@ -143,6 +153,7 @@ class Report:
     checks: tuple[Check, ...]
     claims: tuple[Claim, ...] = ()
     tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
     versions: Mapping[str, str] = field(default_factory=versions)
 
     @property
@@ -157,6 +168,7 @@ class Report:
             shown["passed"] = check.passed
         for shown, claim in zip(values["claims"], self.claims, strict=True):
             shown["verdict"] = claim.verdict
+        values["figures"] = [{"name": f.name, "caption": f.caption} for f in self.figures]
         return values | {"checks_passed": self.checks_passed}
 
     @classmethod
@@ -172,10 +184,14 @@ class Report:
         fields["tables"] = tuple(
             Table(t["title"], tuple(t["columns"]), tuple(map(tuple, t["rows"])), t["note"]) for t in fields["tables"]
         )
+        fields["figures"] = tuple(Figure(**f) for f in fields.get("figures", ()))
         return cls(**fields)
 
     def save(self, path: str | Path) -> Path:
-        """Write the report as JSON, all of it or nothing; an earlier one is replaced."""
+        """Write the report as JSON and its figures beside it, each all or nothing; earlier ones are replaced."""
+        for figure in self.figures:
+            if figure.data:
+                write_whole(Path(path).parent / f"{figure.name}.webp", figure.data)
         return write_json(path, self.to_dict())
 
     @classmethod
@@ -188,8 +204,8 @@ class Report:
         except (ValueError, KeyError, TypeError) as e:
             raise InputError(f"{path}: not a study report ({e}); make it anew with unnoise reproduce") from e
 
-    def to_markdown(self) -> str:
-        """Checks, claims and tables as Markdown, for the documentation."""
+    def to_markdown(self, folder: str = ".") -> str:
+        """Checks, claims, figures (which lie in `folder`) and tables as Markdown, for the documentation."""
         checks = Table(
             "Checks",
             ("check", "measured", "must be", "holds"),
@@ -213,10 +229,12 @@ class Report:
                 for c in self.claims
             ),
         )
-        shown = [checks, *([claims] if self.claims else []), *self.tables]
+        judged = [checks, *([claims] if self.claims else [])]
+        pictures = [f"![{f.caption}]({folder}/{f.name}.webp)\n\n*{f.caption}*" for f in self.figures]
         seeds = ", ".join(map(str, self.seeds)) or "none"
         head = f"`{self.command}`: preset {self.preset}, seeds {seeds}, {self.seconds:.0f} s."
-        return "\n\n".join([head, *map(_markdown, shown)]) + "\n"
+        parts = [head, *map(_markdown, judged), *pictures, *map(_markdown, self.tables)]
+        return "\n\n".join(parts) + "\n"
 
 
 def interval_text(interval: Interval | None) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from unnoise.errors import InputError, unknown
-from unnoise.studies import FIGURES, STUDIES
+from unnoise.studies import STUDIES
 from unnoise.studies.papers import PAPERS
 
 if TYPE_CHECKING:
@@ -44,21 +43,13 @@ def reproduce(
         raise InputError(f"the study '{slug}' is planned, not written yet: unnoise reproduce lists those there are")
     if slug not in STUDIES:
         raise unknown("study", slug, STUDIES)
-    report: Report = _imported(STUDIES[slug])(preset.value)
+    module, _, function = STUDIES[slug].partition(":")
+    report: Report = getattr(importlib.import_module(module), function)(preset.value)
     path = report.save(out / slug / "report.json")
     _show(report, console)
-    if slug in FIGURES:
-        for figure in _imported(FIGURES[slug])(report, out / slug):
-            console.print(f"figure {figure}", markup=False)
     console.print(f"{report.seconds:.0f} s, written to {path}", markup=False)
     if not report.checks_passed:
         raise typer.Exit(1)
-
-
-def _imported(place: str) -> Callable[..., Any]:
-    module, _, function = place.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return found
 
 
 def _show(report: Report, console: Console) -> None:

@@ -38,6 +38,7 @@ bench: .venv/bench.stamp
 	$(BIN)/unnoise bench large
 	$(BIN)/unnoise bench wavelets
 	$(BIN)/unnoise bench tiling
+	$(BIN)/unnoise bench jacobian
 	$(BIN)/unnoise bench startup
 	$(BIN)/unnoise bench samplers
 	$(BIN)/unnoise bench guidance

@@ -52,3 +52,15 @@ def test_the_part_looked_at_is_the_liveliest_and_stein_knows_its_error():
     assert 24 <= row <= 36
     assert found.sure == pytest.approx(found.error, rel=0.5)
     assert found.basis.homogeneity < 0.5
+
+
+def test_an_estimate_below_zero_is_not_shown_as_an_error_of_zero():
+    from dataclasses import replace
+
+    from unnoise.app.cli.explain import _table
+
+    x = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    denoiser = Photo(widths=(16, 32), blocks=(1, 1), precision="float32").eval()
+    found = explain_picture(denoiser, x, 0.1, None, 8, 2, noisy=False, seed=0)
+    shown = list(_table(replace(found, sure=-1e-4)).columns[1].cells)
+    assert any("too few pixels" in str(cell) for cell in shown)

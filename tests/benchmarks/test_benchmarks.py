@@ -39,6 +39,10 @@ def test_tiles_equal_the_whole_picture(bench):
     assert found and all(s["difference"] < 1e-5 for s in found.values())
 
 
+def test_jacobians_are_the_same_whichever_way(bench):
+    assert all(s["difference"] < 1e-5 for s in scores(bench("jacobian")).values())
+
+
 @pytest.mark.slow
 def test_cubes_are_cleaned_by_every_method(bench, monkeypatch):
     monkeypatch.delenv("UNNOISE_HYDE_PYTHON", raising=False)

@@ -197,6 +197,14 @@ def test_similarities():
         (lambda n: shrinkage_basis(n, torch.rand(1, 1, 8, 8).double(), method="ful"), "did you mean 'full'"),
         (lambda n: filter_at(n, torch.rand(1, 1, 8, 8).double(), 8, 0), "outside"),
         (lambda n: n(torch.rand(1, 1, 7, 8).double()), "multiples of 2"),
+        (lambda n: sure(n, torch.rand(1, 1, 8, 8).double(), 0.0), "above 0"),
+        (lambda n: psnr_curve(n, torch.rand(2, 1, 8, 8).double(), [-0.1]), "above 0"),
+        (
+            lambda n: generalisation_report(
+                n, BFUNet(3, 16, 1), (torch.rand(1, 1, 8, 8),) * 2, torch.rand(1, 1, 8, 8), [1]
+            ),
+            "1 and 3 channels",
+        ),
         (lambda n: psnr_slope([1.0, 2.0], [1.0, 2.0], 5, 9), "two points"),
     ],
 )

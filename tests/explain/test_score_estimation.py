@@ -13,6 +13,7 @@ from unnoise.explain.score_estimation import (
     NTKScoreRegressor,
     coupling,
     draw_samples,
+    error_terms,
     evolved,
     kappa,
     process,
@@ -178,6 +179,52 @@ def test_outside_the_radius_the_score_points_home_and_the_denoiser_is_f(x0):
     torch.testing.assert_close(k.denoiser()(y, sigma), k.predict_x0(x[1:], t[1:]))
 
 
+def test_times_and_noise_are_independent_of_data_drawn_with_the_same_seed():
+    """Else the time would tell the component, and the truth would not be the mean of the labels."""
+    s = draw_samples(BLOBS.sample(20_000, generator(4)), radius=1e9, seed=4)
+    off = s.x0 - truth(s.x, s.t)
+    assert bool((off.mean(0).abs() < 4 * off.std(0) / math.sqrt(len(off))).all())
+
+
+def test_several_step_numbers_and_other_labels(x0, test_states):
+    x, t = test_states
+    k = KernelScoreRegressor(stop=5, radius=3.0).fit(x0)
+    both = k.predict_x0(x, t, [5, 50])
+    torch.testing.assert_close(both[0], k.predict_x0(x, t))
+    torch.testing.assert_close(k.predict_x0(x, t, 50, labels=2 * k.samples_.x0), 2 * both[1])
+
+
+def test_nystrom_with_every_sample_as_a_landmark_is_exact_and_with_fewer_close(x0, test_states):
+    x, t = test_states
+    exact = KernelScoreRegressor(stop=30, radius=3.0).fit(x0)
+    whole = KernelScoreRegressor(stop=30, radius=3.0, method="nystrom", landmarks=80).fit(x0)
+    torch.testing.assert_close(whole.predict_x0(x, t), exact.predict_x0(x, t), rtol=1e-5, atol=1e-5)
+    for rule in ("rwy", "discrepancy", "holdout"):
+        assert whole.stopping_time(rule) == exact.stopping_time(rule)
+    part = KernelScoreRegressor(stop=30, radius=3.0, method="nystrom", landmarks=30).fit(x0)
+    off = (part.predict_x0(x, t) - exact.predict_x0(x, t)).square().mean().sqrt()
+    assert 0 < off < 0.1 * exact.predict_x0(x, t).square().mean().sqrt()
+
+
+def test_more_samples_than_the_exact_matrix_allows(test_states):
+    many = KernelScoreRegressor(stop=20, radius=3.0, method="nystrom", landmarks=60)
+    many.fit(BLOBS.sample(20_500, generator(3)))
+    x, t = test_states
+    off = many.predict_x0(x, t) - truth(x, t)
+    assert off.square().sum(1).mean() < 0.1
+
+
+def test_the_error_is_at_most_the_sum_of_its_four_terms(x0, test_states):
+    net = NTKScoreRegressor(width=512, stop=20, radius=3.0).fit(x0)
+    terms = error_terms(net, truth, *test_states, n=300)
+    parts = (terms.coupling, terms.mismatch, terms.stopping, terms.approximation)
+    assert all(part > 0 for part in parts)
+    assert max(parts) / 4 < terms.total <= sum(parts) + 1e-12
+    assert terms.approximation < terms.total
+    with pytest.raises(InputError, match="smaller n"):
+        error_terms(net, truth, *test_states, n=1000)
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -185,7 +232,7 @@ def test_outside_the_radius_the_score_points_home_and_the_denoiser_is_f(x0):
         (lambda x: KernelScoreRegressor(step_size=1e3).fit(x), "diverges"),
         (lambda x: KernelScoreRegressor().fit(torch.full((5, 2), math.nan)), "finite"),
         (lambda x: KernelScoreRegressor(t_min=0.0).fit(x), "t_min"),
-        (lambda x: KernelScoreRegressor().fit(torch.zeros(30_000, 1)), "take fewer"),
+        (lambda x: KernelScoreRegressor().fit(torch.zeros(30_000, 1)), "method='nystrom'"),
         (lambda x: KernelScoreRegressor(stop=1).fit(x).predict_x0(torch.zeros(1, 3), torch.ones(1)), "as in fit"),
         (lambda x: NTKScoreRegressor(width=8, stop=1).fit(x).predict_x0(x, torch.ones(80), 3), "where its training"),
     ],

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from unnoise.errors import InputError
-from unnoise.studies.intervals import bootstrap_interval, mean_interval
+from unnoise.studies.intervals import bootstrap_groups, bootstrap_interval, mean_interval
 
 
 def test_t_interval_equals_scipy():
@@ -42,3 +42,16 @@ def test_one_value_has_no_interval_and_bad_values_are_refused(interval_of):
     for bad in ([], [1.0, float("nan")]):
         with pytest.raises(InputError, match="finite values"):
             interval_of(bad)
+
+
+def test_groups_are_resampled_each_by_itself_and_rows_stay_whole():
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(1.0, 1.0, 300), rng.normal(0.0, 2.0, 200)
+    value, (low, high) = bootstrap_groups(lambda x, y: x.mean() - y.mean(), a, b)
+    half = 1.96 * np.sqrt(a.var() / 300 + b.var() / 200)
+    assert (low, high) == pytest.approx((value - half, value + half), abs=0.04)
+    pairs = np.stack([a, a + 1], 1)
+    assert bootstrap_groups(lambda x: (x[:, 1] - x[:, 0]).mean(), pairs)[1] == pytest.approx((1, 1))
+    assert bootstrap_groups(lambda x: x.mean(), [3.0]) == (3.0, None)
+    with pytest.raises(InputError, match="finite"):
+        bootstrap_groups(lambda x: x.mean(), [np.nan, 1.0])

@@ -2,13 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unnoise.errors import InputError
-from unnoise.studies.report import Check, Claim, Criterion, Report, Table, verdict
+from unnoise.studies.report import Check, Claim, Criterion, Figure, Report, Table, verdict
 
 ONE_DB = Criterion(at_least=1.0)
 NEAR_TWO = Criterion(at_least=1.9, at_most=2.1)
@@ -137,3 +138,14 @@ def test_markdown_shows_every_number_and_escapes_bars(report):
 def test_table_rows_fit_their_columns():
     with pytest.raises(InputError, match="2 cells"):
         Table("t", ("a", "b"), ((1,),))
+
+
+def test_figures_lie_beside_the_report_and_are_named_in_it(report, tmp_path):
+    drawn = replace(report, figures=(Figure("curves", "What came out.", b"RIFF"),))
+    path = drawn.save(tmp_path / "cbsn" / "report.json")
+    assert (tmp_path / "cbsn" / "curves.webp").read_bytes() == b"RIFF"
+    again = Report.load(path)
+    assert again.figures == drawn.figures
+    assert "![What came out.](../figures/curves.webp)" in again.to_markdown("../figures")
+    again.save(path)  # a report that was read does not empty the figure
+    assert (tmp_path / "cbsn" / "curves.webp").read_bytes() == b"RIFF"

@@ -110,19 +110,17 @@ def explain_plot(found: Explained, title: str, path: Path) -> None:
     figure = Figure(figsize=(12, 6.2 + 1.5 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11, wrap=True)
-    parts: Any = figure.subfigures(2, 1, height_ratios=(5.2, 1.5 * rows))
-    upper, lower = parts
-    grid = upper.subplots(2, 4)
+    parts: Any = figure.subfigures(3, 1, height_ratios=(2.9, 2.6, 1.5 * rows))
+    upper, middle, lower = parts
+    shown = upper.subplots(1, 4)
     pictures = [("clean", found.clean), ("noisy", found.noisy), ("denoised", found.denoised)]
-    for axes, (name, picture) in zip(grid[0], pictures, strict=False):
+    for axes, (name, picture) in zip(shown, pictures, strict=False):
         axes.set_axis_off()
         if picture is not None:
             axes.set_title(name, fontsize=10)
             _show(axes, picture[0].clamp(0, 1), 0, 1)
-    _filter(grid[0][3], found.filter)
-    for axes in grid[1]:
-        axes.remove()
-    spectrum, coefficients = (upper.add_subplot(2, 2, i) for i in (3, 4))
+    _filter(shown[3], found.filter)
+    spectrum, coefficients = middle.subplots(1, 2)
     _spectrum(spectrum, coefficients, found)
     lower.suptitle("basis vectors, by their factors", fontsize=10)
     for k, axes in enumerate(lower.subplots(rows, columns, squeeze=False).flat):

@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "what a step of each sampler costs beside the network, and a scheduler of diffusers",
     ),
     "guidance": ("unnoise.benchmarks.guidance:run", "guidance policies: evaluations, time and what they change"),
+    "jacobian": ("unnoise.benchmarks.jacobian:run", "a denoiser's whole Jacobian, beside a loop over its rows"),
     "startup": ("unnoise.benchmarks.startup:run", "how long help, lists and usage errors take to appear"),
 }
 """Name of a benchmark to its `module:function`, imported when it is run, and what it measures."""

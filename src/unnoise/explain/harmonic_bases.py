@@ -189,8 +189,9 @@ def sure(denoiser: Denoiser, y: Tensor, sigma: float, *, probes: int = 1, seed: 
     """Stein's unbiased estimate of the mean squared error, without the clean picture, one a sample (B,).
 
     `|y - D|**2 / d - sigma**2 + 2 sigma**2 tr J / d`, the trace from random vectors of signs (Ramani et al. 2008,
-    "Monte-Carlo SURE").
+    "Monte-Carlo SURE"). Raises `InputError` for a sigma that is not above 0.
     """
+    _positive(sigma)
     b, d = y.shape[0], y[0].numel()
     with _exactly(denoiser):
 
@@ -208,6 +209,17 @@ def sure(denoiser: Denoiser, y: Tensor, sigma: float, *, probes: int = 1, seed: 
     return residual - sigma**2 + 2 * sigma**2 * trace / d
 
 
+def picture_psnr(denoiser: Denoiser, x: Tensor, sigma: float, seed: int = 0, **conditions: Any) -> Tensor:
+    """PSNR (dB, peak 1) of each denoised picture (n,), float64, of clean ones x (n, C, H, W) at one level.
+
+    Raises `InputError` for a sigma that is not above 0.
+    """
+    _positive(sigma)
+    with torch.no_grad():
+        x_hat = denoiser(x + sigma * normal_like(x, generators(seed, range(len(x)))), sigma, **conditions)
+    return _psnr(x_hat, x)
+
+
 def psnr_curve(
     denoiser: Denoiser, x: Tensor, sigmas: Sequence[float], seed: int = 0, **conditions: Any
 ) -> tuple[list[float], list[float]]:
@@ -215,10 +227,8 @@ def psnr_curve(
     before, after = [], []
     for sigma in sigmas:
         y = x + sigma * normal_like(x, generators(seed, range(len(x))))
-        with torch.no_grad():
-            x_hat = denoiser(y, sigma, **conditions)
-        before.append(_mean_psnr(y, x))
-        after.append(_mean_psnr(x_hat, x))
+        before.append(float(_psnr(y, x).mean()))
+        after.append(float(picture_psnr(denoiser, x, sigma, seed, **conditions).mean()))
     return before, after
 
 
@@ -265,19 +275,24 @@ def generalisation_report(
     sigmas: Sequence[float],
     seed: int = 0,
 ) -> list[Generalisation]:
-    """Compare two denoisers trained on the disjoint sets `train`, on those and on pictures of neither (section 2)."""
+    """Compare two denoisers trained on the disjoint sets `train`, on those and on pictures of neither (section 2).
+
+    Raises `InputError` when the two do not take the same number of channels.
+    """
+    if first.card.channels != second.card.channels:
+        raise InputError(
+            f"both denoisers must take the same pictures, got {first.card.channels} and {second.card.channels} channels"
+        )
     rows = []
     for sigma in sigmas:
-        psnr = [
-            _mean_psnr(x_hat, x)
-            for denoiser, seen in zip((first, second), train, strict=True)
-            for x in (seen, test)
-            for x_hat in [_denoised(denoiser, x, sigma, seed)]
-        ]
-        a, b = _denoised(first, test, sigma, seed), _denoised(second, test, sigma, seed)
+        seen = [float(picture_psnr(d, x, sigma, seed).mean()) for d, x in zip((first, second), train, strict=True)]
+        y = test + sigma * normal_like(test, generators(seed, range(len(test))))
+        with torch.no_grad():
+            a, b = first(y, sigma), second(y, sigma)
+        unseen = float((_psnr(a, test) + _psnr(b, test)).mean()) / 2
         variance = 0.5 * float((a - b).square().mean())
         mse = 0.5 * float((a - test).square().mean() + (b - test).square().mean())
-        rows.append(Generalisation(sigma, (psnr[0] + psnr[2]) / 2, (psnr[1] + psnr[3]) / 2, variance, mse))
+        rows.append(Generalisation(sigma, sum(seen) / 2, unseen, variance, mse))
     return rows
 
 
@@ -305,13 +320,13 @@ def _centred(x: Tensor) -> Tensor:
     return flat / torch.where(norm == 0, 1e-3, norm)
 
 
-def _denoised(denoiser: Denoiser, x: Tensor, sigma: float, seed: int) -> Tensor:
-    with torch.no_grad():
-        return denoiser(x + sigma * normal_like(x, generators(seed, range(len(x)))), sigma)
+def _psnr(a: Tensor, b: Tensor) -> Tensor:
+    return -10 * (a - b).double().square().flatten(1).mean(1).log10()
 
 
-def _mean_psnr(a: Tensor, b: Tensor) -> float:
-    return float(-10 * (a - b).double().square().flatten(1).mean(1).log10().mean())
+def _positive(sigma: float) -> None:
+    if not 0 < sigma < math.inf:
+        raise InputError(f"sigma must be above 0, in the units of the data, got {sigma:g}")
 
 
 def _one_picture(y: Tensor) -> int:

@@ -77,14 +77,18 @@ def disks(n: int, size: int = 80, seed: int = 0, softness: float = 1.0) -> Tenso
     Centres lie in the middle three quarters, radii between a sixteenth of the size and the distance to the border. The
     edge is a ramp of `softness` pixels, so that the picture is a smooth function of its parameters.
     """
-    x = torch.rand(n, 5, dtype=torch.float64)
+    return disk(*disk_parameters(n, size, seed), size, softness)
+
+
+def disk_parameters(n: int, size: int = 80, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `disks` draws: centres (n, 2) and radii (n,) in pixels, gray levels inside and outside (n,), float64."""
+    x = torch.empty(n, 5, dtype=torch.float64)
     for i in range(n):
         x[i] = torch.rand(5, generator=generator(seed, i), dtype=torch.float64)
     centre = size / 8 + x[:, :2] * (size - 1 - size / 4)
     least = size / 16
     most = torch.minimum(centre, size - 1 - centre).amin(1)
-    radius = least + x[:, 2] * (most - least)
-    return disk(centre, radius, x[:, 3], x[:, 4], size, softness)
+    return centre, least + x[:, 2] * (most - least), x[:, 3], x[:, 4]
 
 
 def disk(centre: Tensor, radius: Tensor, inside: Tensor, outside: Tensor, size: int, softness: float = 1.0) -> Tensor:

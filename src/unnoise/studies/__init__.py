@@ -5,8 +5,10 @@ STUDIES: dict[str, str] = {
     "cbsn": "unnoise.studies.cbsn:run",
     "diffusion_core": "unnoise.studies.diffusion_core:run",
     "eld": "unnoise.studies.eld:run",
+    "harmonic_bases": "unnoise.studies.harmonic_bases:run",
     "hyde": "unnoise.studies.hyde:run",
     "methods": "unnoise.studies.methods:run",
     "photo": "unnoise.studies.photo:run",
+    "score_estimation": "unnoise.studies.score_estimation:run",
 }
 """Slug of a study to its `module:function`, imported when it is run."""

@@ -50,6 +50,32 @@ def bootstrap_interval(
     return value, (min(float(low), value), max(float(high), value))
 
 
+def bootstrap_groups(
+    statistic: Callable[..., float], *groups: Any, seed: int = 0, draws: int = 2000
+) -> tuple[float, Interval | None]:
+    """A statistic of several samples and its 95 % percentile bootstrap interval, every sample resampled by itself.
+
+    Parameters
+    ----------
+    statistic : `statistic(*arrays)` to a number.
+    groups : arrays whose rows are pictures, (n,) or (n, k); rows stay whole, so that their columns stay paired.
+
+    Raises `InputError` for values that are not finite.
+    """
+    import numpy as np
+
+    data = [np.asarray(g, dtype=float) for g in groups]
+    if not all(len(g) and bool(np.isfinite(g).all()) for g in data):
+        raise InputError("an interval needs finite values, and at least one of each group")
+    value = float(statistic(*data))
+    if min(map(len, data)) < 2:
+        return value, None
+    rng = np.random.default_rng(seed)
+    found = [statistic(*(g[rng.integers(len(g), size=len(g))] for g in data)) for _ in range(draws)]
+    low, high = np.percentile(found, (2.5, 97.5))
+    return value, (min(float(low), value), max(float(high), value))
+
+
 def _numbers(values: Sequence[float]) -> list[float]:
     numbers = [float(v) for v in values]
     if not numbers or not all(map(math.isfinite, numbers)):

@@ -74,7 +74,8 @@ def _table(found: Explained) -> Table:
     table.add_row("largest factors", " ".join(f"{float(v):.3f}" for v in basis.eigenvalues[:8]))
     table.add_row("asymmetry", f"{basis.asymmetry:.3f} (0 for an optimal denoiser)")
     table.add_row("D(y) against J y", f"differ by {basis.homogeneity:.2%}")
-    table.add_row("error by SURE", f"{255 * max(found.sure, 0.0) ** 0.5:.2f} of 255 (root mean square)")
+    stein = "below 0: too few pixels to tell" if found.sure <= 0 else f"{255 * found.sure**0.5:.2f} of 255"
+    table.add_row("error by SURE", f"{stein} (root mean square)")
     if found.error is not None:
         table.add_row("true error", f"{255 * found.error**0.5:.2f} of 255")
     return table

@@ -18,7 +18,7 @@ from unnoise.generate.adaptive_guidance import Adaptive, LinearAG, fit_linear, t
 from unnoise.generate.guidance import Guided, Interval, Table, Trace, alternating, first, last
 from unnoise.generate.sample import Sampled, default_grid, sample, start
 from unnoise.generate.sweep import closeness, sweep
-from unnoise.studies import figures
+from unnoise.studies import guidance_figures
 from unnoise.studies.digits_judge import Judge, judge
 from unnoise.studies.guidance_search import (
     SearchOptions,
@@ -159,7 +159,7 @@ def run(preset: str = "laptop") -> Report:
             space_table(),
         ),
     )
-    return replace(report, figures=figures.guidance(report))
+    return replace(report, figures=guidance_figures.guidance(report))
 
 
 def fitted(d: Denoiser, o: DigitsOptions) -> tuple[float, LinearAG]:

@@ -19,7 +19,7 @@ from unnoise.generate.sample import invert, log_likelihood, sample
 from unnoise.generate.samplers import SAMPLERS, heun
 from unnoise.noise.grids import karras
 from unnoise.noise.seeds import generator, normal_like
-from unnoise.studies import figures
+from unnoise.studies import guidance_figures
 from unnoise.studies.digits_judge import judge
 from unnoise.studies.intervals import bootstrap_interval
 from unnoise.studies.report import Cell, Check, Claim, Criterion, Report
@@ -83,7 +83,7 @@ def run(preset: str = "laptop") -> Report:
         claims=tuple(claims),
         tables=tuple(tables),
     )
-    return replace(report, figures=figures.engine(report))
+    return replace(report, figures=guidance_figures.engine(report))
 
 
 def target() -> GaussianMixture:

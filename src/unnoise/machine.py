@@ -61,6 +61,18 @@ def load() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
+def joules() -> float | None:
+    """Energy the processor packages have used so far, in J by Linux's RAPL counters; `None` where none can be read.
+
+    Counters start over now and then: a difference that is negative says nothing.
+    """
+    counters = [p / "energy_uj" for p in sorted(Path("/sys/class/powercap").glob("intel-rapl:?"))]
+    try:
+        return sum(int(c.read_text()) for c in counters) / 1e6 if counters else None
+    except (OSError, ValueError):  # readable by root alone on most systems
+        return None
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -69,6 +69,21 @@ def test_other_variables_of_a_matlab_file_stay(tmp_path):
     assert np.array_equal(back["data"], VALUES[::-1]) and back["note"][0] == "hello" and back["map"].shape == (5, 7)
 
 
+@pytest.mark.parametrize("pixels_first", [True, False])
+def test_a_table_of_pixels_in_a_matlab_file_is_a_cube(tmp_path, pixels_first):
+    """As Jasper Ridge and Samson come: (bands, pixels), column by column, with abundances beside it."""
+    cube = np.arange(3 * 5 * 12, dtype=np.uint16).reshape(3, 5, 12)
+    table = cube.reshape(-1, 12, order="F")  # MATLAB's own reshape
+    table = table if pixels_first else table.T
+    others = {"nRow": 3, "nCol": 5, "A": np.ones((4, 15)), "S_GT": np.ones((3, 5, 3))}
+    savemat(tmp_path / "a.mat", {"Y": table, **others})
+    read = read_cube(tmp_path / "a.mat")
+    assert read.dataset == "Y" and np.array_equal(read.values, cube)
+    write_cube(tmp_path / "b.mat", read.with_values(cube + 1))
+    back = loadmat(tmp_path / "b.mat")
+    assert np.array_equal(back["Y"], table + 1) and back["A"].shape == (4, 15)
+
+
 def test_matlab_seven_three_has_its_axes_the_other_way_round(tmp_path):
     with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
         file["cube"] = VALUES.T

@@ -102,12 +102,13 @@ class BenchReport:
     def to_markdown(self) -> str:
         """Medians, ratios, memory and scores as a table, and where they were measured."""
         scores = list(dict.fromkeys(key for r in self.results for key in r.scores))
-        heads = ["", f"s a {self.unit}", f"times {self.reference}", "peak MiB", *scores]
+        heads = ["", f"s a {self.unit}", "processor s", f"times {self.reference}", "peak MiB", *scores]
         rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
         for r in self.results:
             shown = [f"{r.scores[s]:.4g}" if s in r.scores else "" for s in scores]
             name = f"**{r.name}**" if r.ours else r.name
-            rows.append([name, f"{r.seconds[0]:.3g}", f"{r.ratio[0]:.2f}", f"{r.peak_mib:.0f}", *shown])
+            times = [f"{r.seconds[0]:.3g}", f"{r.cpu:.3g}", f"{r.ratio[0]:.2f}"]
+            rows.append([name, *times, f"{r.peak_mib:.0f}", *shown])
         lines = ["| " + " | ".join(row) + " |" for row in rows]
         where = f"{self.machine.get('processor', 'one machine')}, {self.threads} threads, {self.repeats} rounds"
         return "\n".join([*lines, "", f"{self.notes}. {where}; medians, ratios within a round."])

@@ -29,6 +29,7 @@ CUBE_EXTENSIONS: dict[str, str] = {extension: name for name, known in CUBE_FORMA
 ONLY_CUBES = tuple(e for e, name in CUBE_EXTENSIONS.items() if name not in ("tiff", "npy"))
 """Extensions that no photograph has."""
 MAX_BANDS = 600  # a longer axis is one of pixels unless told otherwise
+SPECTRUM = 10  # bands from which an array is taken for the cube, and not for something that belongs to it
 MODULES = {
     "envi": "unnoise.data.cube_envi",
     "mat": "unnoise.data.cube_mat",
@@ -168,14 +169,18 @@ def stored(cube: Cube) -> NDArray[Any]:
 
 
 def pick(path: Path, found: Mapping[str, tuple[int, ...]], asked: str | None) -> str:
-    """The array to take of those with three axes (name -> shape); an error where that is not clear."""
+    """The array to take of those with three axes (name -> shape); an error where that is not clear.
+
+    A cube of many bands goes before maps and abundances beside it, which have a few.
+    """
     if asked is not None:
         if asked not in found:
             raise unknown(f"dataset of {path.name}", asked, found)
         return asked
     cubes = {name: shape for name, shape in found.items() if len(shape) == 3 and min(shape) > 1}
-    if len(cubes) == 1:
-        return next(iter(cubes))
+    many = [name for name, shape in cubes.items() if shape[2] >= SPECTRUM]
+    if len(cubes) == 1 or len(many) == 1:
+        return many[0] if many else next(iter(cubes))
     listed = ", ".join(f"{name} {shape}" for name, shape in (cubes or found).items()) or "nothing"
     if cubes:
         raise InputError(f"{path} holds several cubes ({listed}): name one with --dataset")

@@ -9,6 +9,7 @@ import numpy as np
 
 from unnoise.data import cube_hdf5
 from unnoise.data.cube import Cube, bands_last, find_wavelengths, pick, stored
+from unnoise.data.cube_table import cube_shape, fold, picture_size, unfold
 from unnoise.data.files import replacing
 from unnoise.errors import InputError
 
@@ -21,8 +22,11 @@ def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -
         return cube_hdf5.read(path, dataset, band_axis, matlab=True)
     variables = _load(path)
     numeric = {name: v for name, v in variables.items() if isinstance(v, np.ndarray) and v.dtype.kind in "iuf"}
-    name = pick(path, {key: v.shape for key, v in numeric.items()}, dataset)
-    values, axis = bands_last(numeric[name], band_axis)
+    size = picture_size(numeric)
+    name = pick(path, {key: cube_shape(v.shape, size) for key, v in numeric.items()}, dataset)
+    array = numeric[name]
+    folded = cube_shape(array.shape, size) != array.shape
+    values, axis = bands_last(unfold(array, size) if folded and size else array, None if folded else band_axis)
     waves = find_wavelengths(numeric, values.shape[-1])
     return Cube(
         values,
@@ -30,7 +34,7 @@ def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -
         format="mat",
         dataset=name,
         band_axis=axis,
-        extras={"version": 5, "variables": variables},
+        extras={"version": 5, "variables": variables, "table": array.shape if folded else None},
     )
 
 
@@ -59,7 +63,8 @@ def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:
     variables = dict(cube.extras.get("variables", {})) if cube.format == "mat" else {}
     if cube.wavelengths is not None and not variables:
         variables["wavelength"] = np.array(cube.wavelengths)
-    variables[cube.dataset or "cube"] = np.asarray(stored(cube))
+    table = cube.extras.get("table") if cube.format == "mat" else None
+    variables[cube.dataset or "cube"] = np.asarray(fold(cube.values, table) if table else stored(cube))
     with replacing(dst, overwrite) as temporary, temporary.open("wb") as file:
         savemat(file, variables, do_compression=True)
 

@@ -25,6 +25,13 @@ def real_cube(name: str) -> Cube:
     ------
     MissingData : UNNOISE_DATA does not hold the data set "hyperspectral".
     """
+    values = counts(name)
+    low, high = values.min((0, 1)), values.max((0, 1))
+    return ((values - low) / np.where(high > low, high - low, 1)).astype(np.float32)
+
+
+def counts(name: str) -> NDArray[np.float64]:
+    """The same cube in the units of its file."""
     from scipy.io import loadmat
 
     if name not in FILES:
@@ -33,8 +40,7 @@ def real_cube(name: str) -> Cube:
     values = loadmat(require("hyperspectral") / file)[key].astype(np.float64)
     if values.ndim == 2:
         values = (values.T if len(values) == shape[2] else values).reshape(shape)
-    low, high = values.min((0, 1)), values.max((0, 1))
-    return ((values - low) / np.where(high > low, high - low, 1)).astype(np.float32)
+    return np.asarray(values)
 
 
 def synthetic_cube(shape: tuple[int, int, int] = (48, 44, 30), rank: int = 4) -> Cube:

@@ -23,10 +23,12 @@ def gram(z: Tensor) -> Tensor:
     """
     rows = len(z)
     total = torch.zeros(rows, rows, dtype=torch.float64, device=z.device)
+    block = -(-rows // 4)
     for piece in z.split(max(1, _PIECE // max(rows, 1)), dim=1):
         p = piece.double()
-        total.addmm_(p, p.T)
-    return total
+        for top in range(0, rows, max(block, 1)):  # blocks on and above the diagonal: what is below is the same
+            total[top : top + block, top:].addmm_(p[top : top + block], p[top:].T)
+    return total.triu() + total.triu(1).T
 
 
 def regression_sigma(g: Tensor, samples: int) -> Tensor:

@@ -140,6 +140,15 @@ METHODS: dict[str, Method] = {
             needs_sigma=False,
         ),
         Method(
+            "neural",
+            "a trained network for cubes of any number of bands; finds the noise by itself",
+            "unnoise.restore.hyde.neural:trained",
+            "what its training had: Gaussian of one level in all bands, or mixed",
+            "Coquelin et al. 2022, WHISPERS; qrnn2d: Wei, Fu and Huang 2020, TNNLS (ours, on torch)",
+            kinds=("cube",),
+            needs_sigma=False,
+        ),
+        Method(
             "fasthyin",
             "fasthyde on cubes with missing values, which it fills",
             "unnoise.restore.hyde.fasthyde:FastHyIn",

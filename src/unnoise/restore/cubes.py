@@ -181,7 +181,7 @@ def _bands_first(x: Any) -> Tensor:
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "iuf":
             raise InputError(f"a cube of type {kind} cannot be denoised: convert it to integers or floats")
-        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, 2, 0), np.float32))
+        return torch.from_numpy(np.require(np.moveaxis(x, 2, 0), np.float32, ("C", "W")))
     if x.is_complex() or x.dtype == torch.bool:
         raise InputError(f"a cube of type {kind} cannot be denoised: convert it to integers or floats")
     return x.detach()

@@ -278,7 +278,7 @@ def _command(slug: str, preset: str, overrides: Sequence[str], start: bool | Pat
     return shlex.join(["unnoise", "train", slug, "--preset", preset, *begin, *settings])
 
 
-def photographs(options: DataOptions, root: Path | None) -> tuple[Crops, Crops]:
+def photographs(options: DataOptions, root: Path | None, channels: int = 3) -> tuple[Crops, Crops]:
     """Training and held-out photographs; raises `MissingData` naming what is not there."""
     stray = options.holdout.keys() - set(options.train)
     if stray:
@@ -286,7 +286,7 @@ def photographs(options: DataOptions, root: Path | None) -> tuple[Crops, Crops]:
     training: list[Any] = []
     held: list[Any] = []
     for name in options.train:
-        images = load_crops([place(name, root)]).images
+        images = load_crops([place(name, root)], channels).images
         kept = options.holdout.get(name, 0)
         training += images[: len(images) - kept]
         held += images[len(images) - kept :]

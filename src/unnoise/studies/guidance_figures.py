@@ -1,4 +1,4 @@
-"""Figures of the studies of guidance and of the engine, drawn from their reports; samples are drawn from the same seeds."""
+"""Figures of the studies of guidance and of the engine, from their reports; samples come anew from the same seeds."""
 
 from __future__ import annotations
 

@@ -89,7 +89,8 @@ def fit(
     if checkpoint.exists() and resume is not True:
         raise InputError(f"{checkpoint} is there from an earlier run: pass --resume, or another folder as --out")
     fabric = _fabric(options)
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    if all(p.ndim <= 4 for p in net.parameters()):  # networks of three dimensions have no such layout
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     ema = copy.deepcopy(net).requires_grad_(False).eval().to(fabric.device)
     model, optimizer = fabric.setup(net, _optimizer(net, options))
     done: dict[str, Any] = {"step": 0, "seconds": 0.0, "loss_sum": 0.0, "loss_steps": 0}

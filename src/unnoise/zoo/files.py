@@ -20,6 +20,7 @@ ARCHITECTURES = {
     "digits": "unnoise.generate.digits:Digits",
     "cbsn": "unnoise.restore.cbsn:CBSN",
     "eld": "unnoise.restore.eld:ELD",
+    "hyde": "unnoise.restore.hyde.neural:Neural",
     "photo": "unnoise.restore.photo:Photo",
 }
 """Name of an architecture -> "module:Class", imported when a file asks for it."""

@@ -14,6 +14,7 @@ TRAINERS = {
     "digits-distilled": "unnoise.generate.distillation:train",
     "cbsn": "unnoise.restore.cbsn_training:train",
     "eld": "unnoise.restore.eld_training:train",
+    "hyde": "unnoise.restore.hyde.neural_training:train",
     "photo": "unnoise.restore.photo_training:train",
     "wild_jdd": "unnoise.restore.wild_jdd_training:train",
     "photo-real": "unnoise.restore.photo_training:train_real",

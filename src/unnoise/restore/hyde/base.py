@@ -122,6 +122,6 @@ def symmetric_pad(y: Tensor, multiple: int) -> Tensor:
 
 def whole(name: str, value: int, least: int = 1) -> int:
     """An option that counts something."""
-    if int(value) != value or value < least:
+    if not isinstance(value, int | float) or int(value) != value or value < least:
         raise InputError(f"{name} must be a whole number >= {least}, got {value}")
     return int(value)

@@ -12,7 +12,8 @@ from unnoise.restore import METHODS
 def picture_denoiser(denoiser: nn.Module | str | None, step: int = 1) -> nn.Module:
     """The denoiser of eigen-images: as given, a method by name, or the default.
 
-    The default is the shipped photo network where its weights are present, else the sliding-window DCT with `step`.
+    The default is the sliding-window DCT with `step`: eigen-images are not photographs, and on the study's cubes it is
+    0.1 to 0.3 dB above the shipped photo network or equal to it; the network is the quicker one.
 
     Raises
     ------
@@ -25,12 +26,6 @@ def picture_denoiser(denoiser: nn.Module | str | None, step: int = 1) -> nn.Modu
         return fit[denoiser].create()
     if denoiser is not None:
         return denoiser
-    from unnoise.zoo import models
-
-    if any(model.name == "photo" for model in models()):
-        from unnoise.restore.photo import trained
-
-        return trained()
     from unnoise.restore.classical_dct import SlidingDCT
 
     return SlidingDCT(step=step)

@@ -26,7 +26,7 @@ class FastHyDe(LowRank):
     ----------
     k : number of eigen-images, at most.
     denoiser : any `Denoiser` of gray pictures in [0, 1] that takes sigma, or the name of such a method; `None`: the
-        shipped photo network, or the sliding-window DCT as long as there is none.
+        sliding-window DCT. "photo" is quicker.
     noise : "gaussian", or "poisson" for counts `gain * Poisson(x / gain)`, stabilised first.
     gain : counts one photon makes.
 

@@ -62,19 +62,6 @@ class HyMiNoR(LowRank):
         return mixed_l1((x - low) / (high - low), self.lam, self.iterations, self.mu, self.mu) * (high - low) + low
 
 
-def difference(x: Tensor) -> Tensor:
-    """D x along the first axis, with a last row of zeros."""
-    return torch.cat([x[1:] - x[:-1], torch.zeros_like(x[:1])])
-
-
-def difference_adjoint(v: Tensor) -> Tensor:
-    """D^T v."""
-    d = torch.zeros_like(v)
-    d[1:] += v[:-1]
-    d[:-1] -= v[:-1]
-    return d
-
-
 def mixed_l1(h: Tensor, lam: float, iterations: int = 50, mu1: float = 0.5, mu2: float = 0.5) -> Tensor:
     """The ADMM iterate for spectra h (bands, pixels) after so many steps.
 
@@ -87,20 +74,45 @@ def mixed_l1(h: Tensor, lam: float, iterations: int = 50, mu1: float = 0.5, mu2:
         return h.clone()
     eye = torch.eye(bands, dtype=torch.float64, device=h.device)
     d = torch.diff(eye, dim=0)
-    inverse = torch.linalg.inv(mu1 * eye + mu2 * d.T @ d).to(h)
+    solve = Banded(torch.linalg.inv(eye + mu2 / mu1 * d.T @ d), h)
     out = torch.empty_like(h)
     step = max(64, _PIECE // bands)
     for start in range(0, h.shape[1], step):
         piece = h[:, start : start + step].contiguous()
-        q = torch.zeros_like(piece)  # L1 = V1 = 0
-        p = torch.zeros_like(piece)
-        l1, l2 = q, p
+        q, l1, x = (torch.zeros_like(piece) for _ in range(3))
+        p, l2 = (torch.zeros_like(piece[1:]) for _ in range(2))
         for _ in range(iterations):
-            # H + L1 - V1 with V1 = q - L1, and V2 - L2 with V2 = p - L2
-            x = inverse @ (mu1 * (piece + 2 * l1 - q) + mu2 * difference_adjoint(p - 2 * l2))
-            q = piece - x + l1
-            l1 = q.clamp(-1 / mu1, 1 / mu1)
-            p = difference(x) + l2
-            l2 = p.clamp(-lam / mu2, lam / mu2)
+            # H + L1 - V1 with V1 = q - L1, and V2 - L2 with V2 = p - L2; D^T v is -v_i + v_(i-1)
+            right = torch.add(piece, l1, alpha=2).sub_(q)
+            v = torch.sub(p, l2, alpha=2)
+            right[1:].add_(v, alpha=mu2 / mu1)
+            right[:-1].sub_(v, alpha=mu2 / mu1)
+            solve(right, x)
+            torch.sub(piece, x, out=q).add_(l1)
+            torch.clamp(q, -1 / mu1, 1 / mu1, out=l1)
+            torch.sub(x[1:], x[:-1], out=p).add_(l2)
+            torch.clamp(p, -lam / mu2, lam / mu2, out=l2)
         out[:, start : start + step] = x
     return out
+
+
+class Banded:
+    """Multiplication by a matrix (n, n) whose entries die away from the diagonal, as inverses of local ones do.
+
+    What is less than rounding beside the largest entry is left out, in blocks of rows.
+    """
+
+    def __init__(self, matrix: Tensor, like: Tensor, rows: int = 32) -> None:
+        n = len(matrix)
+        large = (matrix.abs() > torch.finfo(like.dtype).eps * matrix.abs().max() / n).nonzero()
+        reach = int((large[:, 0] - large[:, 1]).abs().max())
+        self.blocks = []
+        for top in range(0, n, rows):
+            left, right = max(0, top - reach), min(n, top + rows + reach)
+            block = matrix[top : top + rows, left:right].to(like).contiguous()
+            self.blocks.append((slice(top, top + rows), slice(left, right), block))
+
+    def __call__(self, x: Tensor, out: Tensor) -> None:
+        """`out = matrix @ x`, for x (n, m)."""
+        for rows, columns, block in self.blocks:
+            torch.mm(block, x[columns], out=out[rows])

@@ -9,6 +9,9 @@ from unnoise.errors import InputError
 from unnoise.restore.hyde.base import CubeDenoiser, eigenbasis, noise_and_gram, whole
 from unnoise.restore.hyde.total_variation import rof, total_variation
 
+ROOM = 4
+"""V turns within so many times the principal directions that it has columns: beyond them there is only noise."""
+
 
 class OTVCA(CubeDenoiser):
     """`min 1/2 ||Y - F V^T||_F**2 + lambda sum_i TV(F_i)`, `V^T V = I`: orthogonal total-variation component analysis.
@@ -37,45 +40,48 @@ class OTVCA(CubeDenoiser):
 
     def cube(self, y: Tensor, sigma: Tensor | None) -> Tensor:
         """One cube (bands, H, W)."""
-        flat = y.flatten(1)
-        sigma, g = noise_and_gram(flat, sigma)
-        f, v = self.factors(flat / sigma.to(y)[:, None], g / (sigma[:, None] * sigma), (y.shape[1], y.shape[2]))
-        return ((sigma.to(y)[:, None] * v) @ f.flatten(1)).reshape(y.shape)
+        into, back = self._directions(y.flatten(1), sigma)
+        f, w = self.factors((into.T @ y.flatten(1)).reshape(-1, *y.shape[1:]))
+        return ((back @ w) @ f.flatten(1)).reshape(y.shape)
 
-    def factors(
-        self, z: Tensor, g: Tensor, shape: tuple[int, int], trace: list[float] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Feature images (r, H, W) and spectra (bands, r) of a whitened cube (bands, pixels) with Gram matrix g.
+    def _directions(self, flat: Tensor, sigma: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Principal directions of the whitened cube (bands, some), to go into them and back."""
+        sigma, g = noise_and_gram(flat, sigma)
+        if self.features_ > len(flat):
+            raise InputError(
+                f"features {self.features_} is more than the cube's {len(flat)} bands: choose a smaller number"
+            )
+        e = eigenbasis(g / (sigma[:, None] * sigma))[1][:, : ROOM * self.features_]
+        return (e / sigma[:, None]).to(flat), (e * sigma[:, None]).to(flat)
+
+    def factors(self, z: Tensor, trace: list[float] | None = None) -> tuple[Tensor, Tensor]:
+        """Feature images (r, H, W), and weights (n, r) of the principal images z (n, H, W), strongest first.
 
         `trace`, where given, receives the objective after every turn.
         """
-        r = self.features_
-        if r > len(z):
-            raise InputError(f"features {r} is more than the cube's {len(z)} bands: choose a smaller number")
-        v = eigenbasis(g)[1][:, :r].to(z)
-        f = (v.T @ z).reshape(r, *shape)
+        flat = z.flatten(1)
+        w = torch.eye(len(z), self.features_, dtype=z.dtype, device=z.device)
+        f = z[: self.features_]
         dual = None
         for _ in range(self.iterations):
-            c = (v.T @ z).reshape(r, *shape)
+            c = (w.T @ flat).reshape(f.shape)
             new, dual = rof(c, self.lam, dual, self.inner)
             # few inner steps may end above the last turn's image: then that is kept, and the objective cannot grow
             better = self._objective(new, c) <= self._objective(f, c)
             f = torch.where(better[:, None, None], new, f)
-            p, _, q = torch.linalg.svd((z @ f.flatten(1).T).double(), full_matrices=False)
-            v = (p @ q).to(z)
+            p, _, q = torch.linalg.svd((flat @ f.flatten(1).T).double(), full_matrices=False)
+            w = (p @ q).to(z)
             if trace is not None:
-                fit = 0.5 * float((z - v @ f.flatten(1)).double().square().sum())
+                fit = 0.5 * float((flat - w @ f.flatten(1)).double().square().sum())
                 trace.append(fit + self.lam * float(total_variation(f).sum()))
-        return f, v
+        return f, w
 
     def features(self, y: Tensor) -> Tensor:
         """The feature images (B, features, H, W) of cubes y (B, bands, H, W), for classifiers; in units of noise."""
         found = []
         for cube in y:
-            flat = cube.flatten(1)
-            sigma, g = noise_and_gram(flat, None)
-            z = flat / sigma.to(cube)[:, None]
-            found.append(self.factors(z, g / (sigma[:, None] * sigma), (cube.shape[1], cube.shape[2]))[0])
+            into, _ = self._directions(cube.flatten(1), None)
+            found.append(self.factors((into.T @ cube.flatten(1)).reshape(-1, *cube.shape[1:]))[0])
         return torch.stack(found)
 
     def _objective(self, f: Tensor, c: Tensor) -> Tensor:

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from unnoise.errors import InputError
-from unnoise.noise.spectral import band_sigma, gram
+from unnoise.noise.spectral import band_sigma
 from unnoise.restore.hyde.base import CubeDenoiser, eigenbasis, noise_and_gram, symmetric_pad, whole
 from unnoise.restore.hyde.transform import Subbands, soft, sure_threshold
+
+ROOM = 4
+"""V turns within so many times the principal directions that it has columns: beyond them there is only noise."""
 
 
 class WSRRR(CubeDenoiser):
@@ -37,39 +40,40 @@ class WSRRR(CubeDenoiser):
 
     def cube(self, y: Tensor, sigma: Tensor | None) -> Tensor:
         """One cube (bands, H, W)."""
+        if self.rank > len(y):
+            raise InputError(f"rank {self.rank} is more than the cube's {len(y)} bands: choose a smaller one")
         if sigma is None:
             sigma = band_sigma(y[None], "mad")[0, :, 0, 0].double()
-        sigma, _ = noise_and_gram(y.flatten(1), sigma)
+        flat = y.flatten(1)
+        sigma, g = noise_and_gram(flat, sigma)
+        e = eigenbasis(g / (sigma[:, None] * sigma))[1][:, : ROOM * self.rank]
         bank = Subbands((y.shape[1], y.shape[2]), self.wavelet, self.levels)
-        z = symmetric_pad(y / sigma.to(y)[:, None, None], bank.multiple)
-        x, v = self.factors(z, bank)
-        clean = (v @ x.flatten(1)).reshape(z.shape)[:, : y.shape[1], : y.shape[2]]
-        return clean * sigma.to(y)[:, None, None]
+        z = ((e / sigma[:, None]).to(flat).T @ flat).reshape(-1, *y.shape[1:])
+        x, w = self.factors(symmetric_pad(z, bank.multiple), bank)
+        x = x[:, : y.shape[1], : y.shape[2]].flatten(1)
+        return (((e * sigma[:, None]).to(flat) @ w) @ x).reshape(y.shape)
 
     def factors(self, z: Tensor, bank: Subbands, trace: list[float] | None = None) -> tuple[Tensor, Tensor]:
-        """Images (r, H, W) and spectra (bands, r) of a whitened padded cube (bands, H, W).
+        """Images (r, H, W), and weights (n, r) of the padded principal images z (n, H, W), strongest first.
 
         `trace`, where given, receives the objective after every turn.
         """
-        if self.rank > len(z):
-            raise InputError(f"rank {self.rank} is more than the cube's {len(z)} bands: choose a smaller one")
         flat = z.flatten(1)
-        v = eigenbasis(gram(flat))[1][:, : self.rank].to(z)
+        w = torch.eye(len(z), self.rank, dtype=z.dtype, device=z.device)
         thresholds: list[Tensor] | None = None
         previous = x = flat[:0]
         for _ in range(self.iterations):
-            approx, *details = bank.analyse((v.T @ flat).reshape(self.rank, *z.shape[1:]))
+            approx, *details = bank.analyse((w.T @ flat).reshape(self.rank, *z.shape[1:]))
             if thresholds is None:
                 thresholds = [sure_threshold(c.flatten(2))[0][..., None, None] for c in details]
             kept = [approx, *(soft(c, t) for c, t in zip(details, thresholds, strict=True))]
             x = bank.synthesise(kept).flatten(1)
-            # the polar factor of Y^T X, through the small Gram matrix of an SVD (bands, r)
             p, _, q = torch.linalg.svd((flat @ x.T).double(), full_matrices=False)
-            v = (p @ q).to(z)
+            w = (p @ q).to(z)
             if trace is not None:
                 penalty = sum(float((t * c.abs()).sum()) for t, c in zip(thresholds, kept[1:], strict=True))
-                trace.append(0.5 * float((flat - v @ x).double().square().sum()) + penalty)
+                trace.append(0.5 * float((flat - w @ x).double().square().sum()) + penalty)
             if len(previous) and float((x - previous).norm()) < self.tolerance * float(x.norm()):
                 break
             previous = x
-        return x.reshape(self.rank, *z.shape[1:]), v
+        return x.reshape(self.rank, *z.shape[1:]), w

@@ -73,3 +73,50 @@ def test_a_table_with_a_mistake(shots, unnoise, table, message):
 def test_nothing_to_calibrate_with(tmp_path, unnoise):
     assert "give dark frames with --bias" in unnoise("calibrate", "-o", tmp_path / "c.json").err
     assert "ends in .json" in unnoise("calibrate", "-o", tmp_path / "c.txt").err
+
+
+def frame_files(folder, pictures):
+    for name, picture in pictures.items():
+        tifffile.imwrite(folder / f"{name}.tif", picture)
+
+
+def even(level, size=(64, 64), seed=0):
+    return np.random.default_rng(seed).normal(level, 2, size).round().clip(0, 4000).astype(np.uint16)
+
+
+GOOD = {
+    **{f"dark{i}": even(100, seed=i) for i in range(2)},
+    **{f"flat{v}_{k}": even(v, seed=v + k) for v in (500, 900) for k in range(2)},
+}
+BAD = {
+    "light in the dark frames": ({"dark1": even(600, seed=9)}, "not dark: their means reach 600"),
+    "flats that clip": (
+        {f"flat{v}_{k}": np.full((64, 64), 4000, np.uint16) for v in (500, 900) for k in range(2)},
+        "100% or more of their pixels are at 4000",
+    ),
+    "one dark frame": ({"dark1": None}, "has 1 bias frame: give 2"),
+    "one flat": ({"flat500_1": None, "flat900_0": None, "flat900_1": None}, "none of the 1 flats has a partner"),
+    "sizes": ({"flat900_1": even(900, (64, 80), seed=901)}, "different sizes, 64 x 64 and 80 x 64"),
+    "colour": ({"flat900_1": np.zeros((64, 64, 3), np.uint16)}, "is a colour picture of shape (64, 64, 3)"),
+    "cut off at black": ({f"dark{i}": even(0, seed=i) for i in range(2)}, "of a bias frame of ISO 100 is clipped at 0"),
+}
+
+
+@pytest.mark.parametrize("mistake", BAD)
+def test_frames_that_cannot_calibrate_are_refused_in_a_sentence_with_numbers(tmp_path, unnoise, mistake):
+    changes, message = BAD[mistake]
+    frame_files(tmp_path, {name: f for name, f in (GOOD | changes).items() if f is not None})
+    said = unnoise(
+        "calibrate", "--bias", tmp_path / "dark*.tif", "--flat", tmp_path / "flat*.tif", "--white", 4000,
+        "-o", tmp_path / "c.json",
+    )  # fmt: skip
+    assert said.code == 2 and message in said.err, said.err
+    assert len(said.err.strip().splitlines()) == 1 and not (tmp_path / "c.json").exists()
+
+
+def test_dark_frames_and_flats_of_different_iso_are_named(tmp_path, unnoise):
+    frame_files(tmp_path, GOOD)
+    rows = [f"{name}.tif,{'bias,100' if name.startswith('dark') else 'flat,200'},{name[4:7]},0" for name in GOOD]
+    (tmp_path / "f.csv").write_text("\n".join(["file,kind,iso,exposure,snap", *rows]) + "\n")
+    said = unnoise("calibrate", "--frames", tmp_path / "f.csv", "-o", tmp_path / "c.json")
+    assert said.code == 2 and "ISO 100, 200 has bias frames or flats but not both" in said.err, said.err

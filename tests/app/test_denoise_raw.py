@@ -18,11 +18,12 @@ def dng(tmp_path):
 
 def test_a_camera_file_becomes_a_linear_tiff_or_a_dng(dng, unnoise):
     said = unnoise("denoise", dng)
-    assert said.code == 0 and "photon and read noise found" in said.out, said.err
+    assert said.code == 0 and "jdd: photon and read noise found" in said.out, said.err
     rgb = tifffile.imread(dng.with_name("a.denoised.tif"))
     assert rgb.shape == (64, 96, 3) and rgb.dtype == np.uint16
     assert rgb.mean() == pytest.approx(500 / 3936 * 65535, rel=0.01)
-    assert unnoise("denoise", dng, "-o", dng.with_name("b.dng")).code == 0
+    said = unnoise("denoise", dng, "-o", dng.with_name("b.dng"))
+    assert said.code == 0 and "photo: photon and read noise found" in said.out
     before, after = read_raw(dng), read_raw(dng.with_name("b.dng"))
     assert after.pattern == before.pattern and after.mosaic.std() < 0.3 * before.mosaic.std()
 
@@ -40,3 +41,23 @@ def test_a_gray_file_by_kind(dng, unnoise, tmp_path):
     assert np.load(tmp_path / "n.npy").std() < 15
     said = unnoise("denoise", tmp_path / "m.tif", "--kind", "raw", "--set", "pattern=RGBX")
     assert said.code == 2 and "unknown Bayer order" in said.err
+
+
+def test_one_network_gives_colours_and_a_map_and_learns_from_the_file(dng, unnoise):
+    said = unnoise("denoise", dng, "--method", "jdd", "--map", "-o", dng.with_name("c.tif"))
+    assert said.code == 0 and "jdd: photon and read noise found" in said.out, said.err
+    rgb, noise = tifffile.imread(dng.with_name("c.tif")), tifffile.imread(dng.with_name("c.noise.tif"))
+    assert rgb.shape == noise.shape == (64, 96, 3) and rgb.dtype == np.uint16 and noise.dtype == np.float32
+    assert rgb.mean() == pytest.approx(500 / 3936 * 65535, rel=0.03)
+    learning = ("--adapt", "--set", "steps=2", "--set", "mask_k=20", "--set", "crop=32")
+    said = unnoise("denoise", dng, "--method", "jdd", *learning, "-o", dng.with_name("d.npy"))
+    assert said.code == 0 and "learning from 1 pictures" in said.err, said.err
+    assert np.load(dng.with_name("d.npy")).dtype == np.float32
+
+
+def test_what_jdd_does_not_do(dng, unnoise, tmp_path):
+    assert "demosaicked result is written as" in unnoise("denoise", dng, "-m", "jdd", "-o", tmp_path / "x.dng").err
+    assert "method photo has none" in unnoise("denoise", dng, "-m", "photo", "--map").err
+    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((16, 16, 3), np.uint16))
+    said = unnoise("denoise", tmp_path / "rgb.tif", "--kind", "raw", "-m", "jdd")
+    assert said.code == 2 and "is a colour picture" in said.err

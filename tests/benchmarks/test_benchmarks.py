@@ -93,3 +93,13 @@ def test_a_cube_in_pieces_is_cleaned_and_measured(bench):
     pytest.importorskip("dask", reason="needs the extra 'cluster'")
     (result,) = bench("large_cube")["results"]
     assert result["scores"]["rmse"] < 0.4 * 0.05 and 50 < result["peak_mib"] < 2048
+
+
+@pytest.mark.slow
+def test_mosaics_become_pictures(bench, monkeypatch):
+    monkeypatch.delenv("UNNOISE_DEMOSAICNET_PYTHON", raising=False)
+    report = bench("raw")
+    found = scores(report)
+    assert "unnoise jdd" in found and all(s["samples 0"] > 30 and s["samples 10"] > 27 for s in found.values())
+    if "demosaicnet" in report["skipped"]:
+        assert "set UNNOISE_DEMOSAICNET_PYTHON" in report["skipped"]["demosaicnet"]

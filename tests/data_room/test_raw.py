@@ -121,3 +121,22 @@ def test_a_real_dng_and_an_old_camera():
     assert old.mosaic.shape == (512, 768) and old.pattern == "GRBG"
     with pytest.raises(InputError, match="megapixels"):
         read_raw(folder / "raw" / "colorchart.dng", max_pixels=1000)
+
+
+def test_x_trans_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    class Fuji:
+        """What rawpy shows of such a file."""
+
+        raw_type, raw_pattern = rawpy.RawType.Flat, np.zeros((6, 6), np.uint8)
+        sizes = type("Sizes", (), {"raw_height": 60, "raw_width": 60})
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr(rawpy, "imread", lambda path: Fuji())
+    (tmp_path / "a.raf").write_bytes(b"any")
+    with pytest.raises(InputError, match="has an X-Trans colour filter, only 2 x 2 Bayer cells are supported"):
+        read_raw(tmp_path / "a.raf")

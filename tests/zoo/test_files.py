@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from unnoise.denoiser.base import Card
 from unnoise.errors import InputError, OutputError
 from unnoise.restore.photo import Photo
-from unnoise.zoo import load, models, save
+from unnoise.zoo import load, load_model, models, save
 
 CONFIG = {"widths": [16, 32], "blocks": [1, 1], "precision": "float32"}
 
@@ -66,10 +66,16 @@ def test_models_reads_headers_without_torch(weights, monkeypatch):
 
 def test_shipped_weights_are_whole_and_small():
     for model in models():
-        assert load(model.name).card.measured
+        assert load_model(model.name).card.measured
     photo = [model.bytes for model in models() if model.arch == "photo"]
     assert sum(photo) <= 14e6
     assert all(model.bytes <= 1.2e6 for model in models() if model.arch != "photo")
+
+
+def test_a_model_that_is_no_denoiser_is_read_by_load_model():
+    assert load_model("wild_jdd").card.kind == "raw"
+    with pytest.raises(InputError, match="holds a WildJDD, which is no denoiser"):
+        load("wild_jdd")
 
 
 def test_truncated(weights):

@@ -15,6 +15,10 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "unnoise.benchmarks.large_cube:run",
         "a cube of 10 GB from store to store in 2 GiB: seconds and memory",
     ),
+    "raw": (
+        "unnoise.benchmarks.raw:run",
+        "noisy Bayer mosaics to colour, beside Malvar, Menon and demosaicnet: PSNR, seconds a megapixel",
+    ),
     "wavelets": ("unnoise.benchmarks.wavelets:run", "the periodised wavelet transform of a 200-band cube, beside pywt"),
     "tiling": ("unnoise.benchmarks.tiling:run", "time and memory of exact tiling, beside the whole picture at once"),
     "samplers": (

@@ -100,7 +100,7 @@ class BenchReport:
         return cls(**values | {"results": tuple(Result(**r) for r in values["results"])})
 
     def to_markdown(self) -> str:
-        """Medians, ratios, memory and scores as a table, and where they were measured."""
+        """Medians, ratios, memory and scores as a table, where they were measured, and what disturbed the times."""
         scores = list(dict.fromkeys(key for r in self.results for key in r.scores))
         heads = ["", f"s a {self.unit}", "processor s", f"times {self.reference}", "peak MiB", *scores]
         rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
@@ -111,7 +111,8 @@ class BenchReport:
             rows.append([name, *times, f"{r.peak_mib:.0f}", *shown])
         lines = ["| " + " | ".join(row) + " |" for row in rows]
         where = f"{self.machine.get('processor', 'one machine')}, {self.threads} threads, {self.repeats} rounds"
-        return "\n".join([*lines, "", f"{self.notes}. {where}; medians, ratios within a round."])
+        note = ". ".join([self.notes, f"{where}; medians, ratios within a round", *self.warnings])
+        return "\n".join([*lines, "", f"{note}."])
 
 
 def compare(

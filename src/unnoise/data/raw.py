@@ -241,7 +241,11 @@ def develop(raw: Raw) -> NDArray[np.uint16]:
     mosaic = torch.nn.functional.pixel_shuffle(packed, 2)
     rgb = demosaick(mosaic)[0].permute(1, 2, 0).numpy()
     height, width = raw.mosaic.shape
-    rgb = np.flip(rgb, flips(raw.pattern))[:height, :width]
+    return balanced(np.flip(rgb, flips(raw.pattern))[:height, :width], raw)
+
+
+def balanced(rgb: NDArray[Any], raw: Raw) -> NDArray[np.uint16]:
+    """Linear camera colours (H, W, 3) with white at 1, as-shot white balance applied, in 16 bits; see `develop`."""
     gains = np.array(raw.gains, np.float32)
     return _sixteen(rgb * (gains / gains.max()))
 
@@ -272,6 +276,23 @@ def write_developed(dst: str | os.PathLike[str], raw: Raw, overwrite: bool = Fal
             _write_dng(temporary, raw)
     else:
         raise InputError(f"{path}: a raw result is written as .tif, .png (linear RGB), .dng or .npy (mosaic)")
+
+
+def write_colours(dst: str | os.PathLike[str], rgb: NDArray[np.float32], raw: Raw, overwrite: bool = False) -> None:
+    """Write linear camera colours (H, W, 3) that came from `raw`: 16 bits with its white balance to .tif or .png, or as
+    they are, float32, to .npy. Raises as `write_developed`."""
+    from unnoise.data.formats import Photo
+    from unnoise.data.photo import write_photo
+
+    path = Path(dst)
+    check_colours(path)
+    write_photo(path, Photo(rgb if path.suffix.lower() == ".npy" else balanced(rgb, raw)), overwrite)
+
+
+def check_colours(path: Path) -> None:
+    """Raise `InputError` where `write_colours` cannot write."""
+    if path.suffix.lower() not in (".tif", ".tiff", ".png", ".npy"):
+        raise InputError(f"{path}: a demosaicked result is written as .tif or .png (linear RGB, 16 bits) or .npy")
 
 
 def _write_dng(path: Path, raw: Raw) -> None:

@@ -41,6 +41,16 @@ METHODS: dict[str, Method] = {
             adapt="unnoise.restore.cbsn_training:adapt",
         ),
         Method(
+            "jdd",
+            "camera raw to a clean linear picture in one pass, with a map of the noise (--map); can learn (--adapt)",
+            "unnoise.restore.jdd:network",
+            "of a sensor: photons and read noise, independent between pixels",
+            "Wild-JDD: Chen, Wen and Chan 2021, AAAI (ours, on torch)",
+            kinds=("raw",),
+            needs_sigma=False,
+            adapt="unnoise.restore.wild_jdd_adapt:adapt",
+        ),
+        Method(
             "nlm",
             "non-local means: averages pixels whose surroundings look alike",
             "unnoise.restore.classical:NonLocalMeans",

@@ -15,19 +15,21 @@ from torch import Tensor
 
 from unnoise.data.cube import ONLY_CUBES, read_cube, write_cube
 from unnoise.data.photo import MAX_PIXELS, read_photo, write_photo
-from unnoise.data.raw import Raw, as_raw, is_raw, read_raw, write_developed
+from unnoise.data.raw import Raw, as_raw, check_colours, is_raw, read_raw, write_colours, write_developed
 from unnoise.denoiser import Denoiser, Tiled
 from unnoise.errors import InputError, OutputError, unknown
 from unnoise.noise.profile import analyse
 from unnoise.restore import METHODS
 from unnoise.restore.auto import Choice, build, choose
 from unnoise.restore.cubes import restore_cube
+from unnoise.restore.method import check_options
 from unnoise.restore.pixels import InCounts, Pixels, pixels_of
 from unnoise.restore.result import Restored as Restored
 
 KINDS = ("photo", "raw", "cube")
 AUTOMATIC = ("auto", "classical")
 """Methods that choose another by the noise found: among all, or among those that need no trained network."""
+COLOURS = (".tif", ".tiff", ".png")  # what a mosaic is interpolated for
 TILE = 768
 MINUTES = 5.0  # of learning from a picture
 
@@ -60,7 +62,8 @@ def denoise(
     method : a key of `METHODS`, or "auto": chosen by the noise that is found, a clean picture is left as it is;
         "classical": the same without trained networks.
     kind : "photo"; "raw" for a mosaic (H, W) in the counts of a sensor, with the options `pattern` ("RGGB"), `black`,
-        `white` and `camera` (see `restore.raw.restore_raw`); "cube"; or `None` to infer it:
+        `white` and `camera` (see `restore.raw.restore_raw`); method "jdd" gives its colours, (H, W, 3) float32, linear
+        with white at 1 (see `restore.jdd.restore_jdd`); "cube"; or `None` to infer it:
         camera files are raw, files of formats that only cubes have are cubes, the rest pictures.
         As a cube x is NumPy (H, W, bands) or torch ([B,] bands, H, W) of any scale; see `restore.cubes.restore_cube`,
         whose `mask` and `nodata` may be given, too.
@@ -70,7 +73,7 @@ def denoise(
     tile : edge in pixels of the tiles of local methods; bounds the memory, does not change the result.
     device : where networks run, for instance "cuda"; `None`: where x is.
     calibrate : tune the method's parameters on x itself, by self-supervision; for pixel-independent noise.
-    adapt : let the method learn from x itself first, for `minutes`; for methods that can ("cbsn").
+    adapt : let the method learn from x itself first, for `minutes`; for methods that can ("cbsn", "jdd").
     max_pixels : height times width above which a file is refused.
     progress : called with the pixels done and in all.
     options : of the method, for instance `patch_size=7` for "nlm".
@@ -136,7 +139,9 @@ def restore(
     _check_arguments(method, kind, strength, tile)
     where = _device(device)
     if kind == "raw" or (kind is None and isinstance(x, (str, os.PathLike)) and is_raw(x)):
-        return _restore_raw(x, method, sigma, strength, tile, where, calibrate, max_pixels, progress, options)
+        raw, rest = raw_of(x, options, max_pixels)
+        rest = learnt_raw(raw, method, sigma, adapt, minutes, rest)
+        return _restore_raw(raw, method, sigma, strength, tile, where, calibrate, progress, rest)
     if kind == "cube" or (kind is None and is_cube_file(x)):
         _photo_only(tile, calibrate)
         if not isinstance(x, (str, os.PathLike)):
@@ -173,8 +178,9 @@ def denoise_file(
 ) -> Restored:
     """Denoise the file `src` into `dst`, with alpha, EXIF, colour profile and bit depth kept.
 
-    Arguments as for `denoise`; sigma is in the file's counts. `dst` appears only when it is complete. The pixels are
-    in the file, so `image` of the result is `None`.
+    Arguments as for `denoise`; sigma is in the file's counts. A raw file becomes the clean mosaic where `dst` is a .dng
+    or .npy file, and colours where it is a .tif or .png, for which "auto" takes "jdd". `dst` appears only when it is
+    complete. The pixels are in the file, so `image` of the result is `None`.
 
     Raises
     ------
@@ -186,9 +192,17 @@ def denoise_file(
     if Path(dst).exists() and not overwrite:
         raise OutputError(f"{dst} exists: choose another name or pass --overwrite")  # before the work, not after it
     if kind == "raw" or (kind is None and is_raw(src)):
-        raw, given = raw_of(src, options, max_pixels)
-        done = _restore_raw(raw, method, sigma, strength, tile, where, calibrate, max_pixels, progress, given)
-        write_developed(dst, raw.with_mosaic(done.image), overwrite)
+        raw, rest = raw_of(src, options, max_pixels)
+        if method == "auto" and raw.pattern != "mono" and Path(dst).suffix.lower() in COLOURS:
+            method = "jdd"  # where colours are wanted, one network is better than planes denoised and interpolated
+        if method == "jdd":
+            check_colours(Path(dst))
+        rest = learnt_raw(raw, method, sigma, adapt, minutes, rest)
+        done = _restore_raw(raw, method, sigma, strength, tile, where, calibrate, progress, rest)
+        if done.image.ndim == 3:
+            write_colours(dst, done.image, raw, overwrite)
+        else:
+            write_developed(dst, raw.with_mosaic(done.image), overwrite)
         return replace(done, image=None)
     if kind == "cube" or (kind is None and is_cube_file(src)):
         _photo_only(tile, calibrate)
@@ -226,15 +240,35 @@ def raw_of(x: Any, options: dict[str, Any], max_pixels: int = MAX_PIXELS) -> tup
     return as_raw(x, **levels), rest
 
 
+def learnt_raw(
+    raw: Raw, method: str, sigma: Level | None, adapt: bool, minutes: float, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The options of a method after it has learnt from a mosaic, or as they are without `adapt`."""
+    if not adapt:
+        return options
+    if method in AUTOMATIC or METHODS[method].kinds != ("raw",):
+        raise InputError(f"method {method} does not learn from raw mosaics: use jdd, or leave adapt out")
+    from unnoise.restore.jdd import learnt_from
+
+    shown = {name: options[name] for name in ("map", "camera") if name in options}
+    rest = {name: value for name, value in options.items() if name != "map"}
+    return shown | learnt_from([raw], minutes, sigma=_one_level(sigma), **rest)
+
+
+def _one_level(sigma: Level | None) -> float | None:
+    if sigma is not None and not isinstance(sigma, (int, float)):
+        raise InputError("sigma of a raw mosaic is one number, in the counts of the sensor")
+    return sigma
+
+
 def _restore_raw(
-    x: Any,
+    raw: Raw,
     method: str,
     sigma: Level | None,
     strength: float,
     tile: int | None,
     device: torch.device | None,
     calibrate: bool,
-    max_pixels: int,
     progress: Progress | None,
     options: dict[str, Any],
 ) -> Restored:
@@ -242,10 +276,14 @@ def _restore_raw(
 
     if calibrate:
         raise InputError("calibrate is for pictures: a raw mosaic's noise is fitted anyway; leave it out")
-    if sigma is not None and not isinstance(sigma, (int, float)):
-        raise InputError("sigma of a raw mosaic is one number, in the counts of the sensor")
-    raw, rest = raw_of(x, options, max_pixels)
-    done = restore_raw(raw, method, sigma=sigma, strength=strength, tile=tile, device=device, progress=progress, **rest)
+    more: dict[str, Any] = {"strength": strength, "tile": tile, "device": device, "progress": progress, **options}
+    if method == "jdd":
+        from unnoise.restore.jdd import restore_jdd
+
+        check_options(restore_jdd, method, options)
+        developed = restore_jdd(raw, sigma=_one_level(sigma), **more)
+        return Restored(developed.rgb, developed.choice, None, developed.seconds, developed.std)
+    done = restore_raw(raw, method, sigma=_one_level(sigma), **more)
     return Restored(done.raw.mosaic, done.choice, None, done.seconds)
 
 

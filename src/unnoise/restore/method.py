@@ -52,7 +52,7 @@ class Method:
         MissingExtra : its optional library is not installed.
         """
         builder = self._found(self.build)
-        self._check(builder, options)
+        check_options(builder, self.name, options)
         return builder(**options)
 
     def adapted(self, pictures: Sequence[Tensor], minutes: float, **options: Any) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Method:
         if self.adapt is None:
             raise InputError(f"method {self.name} does not learn from pictures: leave adapt out")
         learn = self._found(self.adapt)
-        self._check(learn, options)
+        check_options(learn, self.name, options)
         try:
             return dict(learn(pictures, minutes, **options))
         except ModuleNotFoundError as error:
@@ -85,10 +85,12 @@ class Method:
                 raise
             raise MissingExtra(self.extra) from error
 
-    def _check(self, builder: Any, options: Mapping[str, Any]) -> None:
-        known = list(inspect.signature(builder).parameters)
-        for option in options:
-            if option not in known:
-                if known:
-                    raise unknown(f"option of method {self.name}", option, known)
-                raise InputError(f"method {self.name} has no options: leave {option} out")
+
+def check_options(builder: Any, name: str, options: Mapping[str, Any]) -> None:
+    """Raise `InputError` for an option that the builder of method `name` does not have; the nearest is suggested."""
+    known = list(inspect.signature(builder).parameters)
+    for option in options:
+        if option not in known:
+            if known:
+                raise unknown(f"option of method {name}", option, known)
+            raise InputError(f"method {name} has no options: leave {option} out")

@@ -23,6 +23,7 @@ from unnoise.noise.models import PoissonGaussian
 from unnoise.noise.sensor import CameraNoise
 from unnoise.restore import METHODS
 from unnoise.restore.auto import Choice
+from unnoise.restore.method import Method
 
 AUTOMATIC = {"auto": "photo", "classical": "dct"}
 TILE = 512
@@ -81,12 +82,11 @@ def restore_raw(
     method = AUTOMATIC.get(method, method)
     if method not in METHODS:
         raise unknown("method", method, [*AUTOMATIC, *METHODS])
-    if not (METHODS[method].needs_sigma and "photo" in METHODS[method].kinds):
-        able = ", ".join(m.name for m in METHODS.values() if m.needs_sigma and "photo" in m.kinds)
+    if not _on_planes(METHODS[method]):
+        able = ", ".join(m.name for m in METHODS.values() if _on_planes(m) or "raw" in m.kinds)
         raise InputError(f"method {method} does not take raw mosaics: use one of {able}")
     packed = pack(raw)
-    span = raw.white - raw.black[0]
-    law, why = _law(packed, raw, span, sigma, camera)
+    law, why = noise_law(raw, sigma, camera)
     planes = packed.transpose(0, 1)  # the colours as a batch of gray pictures
     if device is not None:
         planes = planes.to(device)
@@ -103,9 +103,15 @@ def restore_raw(
     return RestoredRaw(raw.with_mosaic(mosaic), choice, law, time.perf_counter() - start)
 
 
-def _law(
-    packed: Tensor, raw: Raw, span: float, sigma: float | None, camera: CameraNoise | str | None
+def _on_planes(method: Method) -> bool:
+    return method.needs_sigma and "photo" in method.kinds
+
+
+def noise_law(
+    raw: Raw, sigma: float | None = None, camera: CameraNoise | str | None = None
 ) -> tuple[PoissonGaussian, str]:
+    """The law of a mosaic's noise in units of white, and where it comes from; arguments as for `restore_raw`."""
+    span = raw.white - raw.black[0]
     if sigma is not None:
         if not (np.isfinite(sigma) and sigma >= 0):
             raise InputError(f"sigma must be a finite number >= 0, got {sigma:g}")
@@ -119,7 +125,7 @@ def _law(
         read = here.at(gain).dark_variance() ** 0.5
         law = PoissonGaussian(gain / span, max(read / span, LEAST))
         return law, f"photon and read noise of the camera {known.name}, K = {gain:.3g} counts an electron"
-    law = fit_poisson_gaussian(packed)
+    law = fit_poisson_gaussian(pack(raw))
     law = PoissonGaussian(law.gain, max(law.read, LEAST))
     return law, f"photon and read noise found: variance = {law.gain * span:.3g} x counts + {law.read * span:.3g}²"
 

@@ -22,9 +22,11 @@ class Restored:
     profile : the noise that was found, with levels for white at 1, of a cube in its own units; `None` where nothing
         had to be measured.
     seconds : for measuring and denoising, without reading and writing files.
+    noise : map of the standard deviation of the noise, (H, W, 3) for white at 1, where a method was asked for it.
     """
 
     image: Any
     choice: Choice
     profile: NoiseProfile | CubeProfile | None
     seconds: float
+    noise: Any = None

@@ -9,14 +9,18 @@ arXiv 2101.04442; closed forms derived, and the network defined, here: the paper
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unnoise.denoiser.base import Card
 from unnoise.errors import InputError, unknown
 from unnoise.noise.demosaick import demosaick
+from unnoise.restore.photo import fast_precision
 
 FLOOR = (0.8 / 255) ** 2  # of the local variance: smaller ones make KL_IG hundreds of nats and drown the picture
 LOGS = (math.log(1e-8), math.log(1e4))
@@ -174,11 +178,14 @@ class WildJDD(nn.Module):
         resolution of the packed mosaic. groups 0: the small net, `blocks` plain residual blocks at packed resolution.
     window : p of the prior, which sets the scale of alpha; lam : confidence in the references.
     heads : "shared": one last convolution for all four maps; "separate": the three uncertainty maps from a small
-        network of their own, better for small trunks.
+        network of their own, better for small trunks, which sees the mosaic and the logarithm of its local variance.
+    precision : "bfloat16" or "float32" arithmetic inside when not training; the last convolutions and the sum are
+        always float32. `None`: what `restore.photo.fast_precision` says.
 
     Attributes
     ----------
     stride, reach : pixel grid of equivariance and receptive-field radius.
+    card : of the weights.
 
     >>> net = WildJDD(width=8, groups=0, blocks=1)
     >>> mosaic = torch.rand(1, 1, 10, 15)
@@ -196,6 +203,7 @@ class WildJDD(nn.Module):
         window: int = 7,
         lam: float = 300.0,
         heads: str = "separate",
+        precision: str | None = None,
     ) -> None:
         super().__init__()
         if heads not in HEADS:
@@ -216,9 +224,9 @@ class WildJDD(nn.Module):
         layers = [self.last]
         if self.separate:
             small = max(8, width // 2)
-            last = nn.Conv2d(small, 36, 3, padding=1)
-            self.noise = nn.Sequential(nn.Conv2d(4, small, 3, padding=1), nn.ReLU(), last)
-            layers.append(last)
+            self.noise = nn.Sequential(nn.Conv2d(8, small, 3, padding=1), nn.ReLU())
+            self.noise_last = nn.Conv2d(small, 36, 3, padding=1)
+            layers.append(self.noise_last)
         for layer in layers:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # it has one
@@ -227,6 +235,14 @@ class WildJDD(nn.Module):
         inner = 2 * groups * blocks * convs + 4 if groups else 2 * blocks
         # in packed pixels, head and last convolution included; a packed pixel is two, of which either may be the edge
         self.reach = 2 * (inner + 2) + 2
+        self.precision = precision or fast_precision()
+        self.card = Card(
+            kind="raw",
+            channels=1,
+            reach=self.reach,
+            stride=self.stride,
+            precision="bfloat16 where the processor has it, else float32",
+        )
 
     log_beta: Tensor
 
@@ -238,12 +254,17 @@ class WildJDD(nn.Module):
         x_tilde = demosaick(mosaic, "bilinear")
         height, width = mosaic.shape[2:]
         padded = _even(mosaic, self.stride)
-        packed = F.pixel_unshuffle(padded, 2)
-        first = self.head(packed)
-        h = self.up(self.body(self.down(first))) + first
-        maps = self.last(h)
-        if self.separate:
-            maps = torch.cat([maps, self.noise(packed)], 1)
+        packed = F.pixel_unshuffle(padded, 2).contiguous(memory_format=torch.channels_last)
+        device, fast = mosaic.device.type, self.precision == "bfloat16"
+        # while training, the training loop has chosen the arithmetic already
+        with nullcontext() if self.training else torch.autocast(device, torch.bfloat16, enabled=fast):
+            first = self.head(packed)
+            h = self.up(self.body(self.down(first))) + first
+            g = self.noise(torch.cat([packed, _log_variance(packed)], 1)) if self.separate else None
+        with torch.autocast(device, enabled=False):
+            maps = self.last(h.to(self.last.weight.dtype))
+            if g is not None:
+                maps = torch.cat([maps, self.noise_last(g.to(maps.dtype))], 1)
         maps = F.pixel_shuffle(maps, 2)[..., :height, :width].to(x_tilde.dtype)
         dy, log_lam, log_alpha, log_beta = maps.chunk(4, 1)
 
@@ -258,6 +279,17 @@ class WildJDD(nn.Module):
         )
 
 
+def _log_variance(packed: Tensor) -> Tensor:
+    """Logarithm of the variance of each colour over 3 x 3 samples, about 0 for noise of level 8 (of 255).
+
+    The maps are logarithms of variances: from values alone, two small layers would have to learn the logarithm, whose
+    slope is steepest where noise is weakest, and training would run away.
+    """
+    planes = F.pad(packed, (1, 1, 1, 1), mode="replicate")
+    mean, square = F.avg_pool2d(planes, 3, 1), F.avg_pool2d(planes.square(), 3, 1)
+    return ((square - mean.square()).clamp(min=0) + FLOOR / 10).log() / 2 + 3.5
+
+
 def _even(mosaic: Tensor, stride: int) -> Tensor:
     """Mirrored at the bottom and right to multiples of the stride; mirroring about a pixel keeps the CFA's phase."""
     height, width = mosaic.shape[2:]
@@ -265,18 +297,33 @@ def _even(mosaic: Tensor, stride: int) -> Tensor:
     return F.pad(mosaic, pad, mode="reflect") if any(pad) else mosaic
 
 
-def tiled(net: WildJDD, mosaic: Tensor, tile: int = 512) -> JDDOutput:
-    """`net(mosaic)` tile by tile, equal to rounding: origins on the stride, halos of the reach, clipped at borders."""
+Parts = Callable[[JDDOutput, Tensor], tuple[Tensor, ...]]
+
+
+def tiled(
+    net: WildJDD,
+    mosaic: Tensor,
+    tile: int = 512,
+    keep: Parts = lambda out, mosaic: tuple(out),
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Tensor, ...]:
+    """`keep(net(mosaic), mosaic)` tile by tile, equal to rounding: origins on the stride, halos of the reach, clipped
+    at borders. `keep` makes maps `(B, C, H, W)` out of the posterior, so that no more than those is held."""
     if tile < 1:
         raise InputError(f"tile must be at least 1 pixel, got {tile}")
     step, halo = (-(-n // net.stride) * net.stride for n in (tile, net.reach))
     height, width = mosaic.shape[2:]
-    out = JDDOutput(*(mosaic.new_empty(len(mosaic), 3, height, width) for _ in range(4)))
+    wholes: tuple[Tensor, ...] = ()
     for top in range(0, height, step):
         for left in range(0, width, step):
             bottom, right = min(top + step, height), min(left + step, width)
             a, b = max(top - halo, 0), max(left - halo, 0)
-            part = net(mosaic[..., a : min(bottom + halo, height), b : min(right + halo, width)])
-            for whole, piece in zip(out, part, strict=True):
-                whole[..., top:bottom, left:right] = piece[..., top - a : bottom - a, left - b : right - b]
-    return out
+            piece = mosaic[..., a : min(bottom + halo, height), b : min(right + halo, width)]
+            parts = keep(net(piece), piece)
+            if not wholes:
+                wholes = tuple(p.new_empty(*p.shape[:2], height, width) for p in parts)
+            for whole, part in zip(wholes, parts, strict=True):
+                whole[..., top:bottom, left:right] = part[..., top - a : bottom - a, left - b : right - b]
+            if progress is not None:
+                progress(top * width + (bottom - top) * right, height * width)
+    return wholes

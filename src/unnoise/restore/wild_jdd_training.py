@@ -5,32 +5,31 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field
-from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from unnoise.data.crops import Crops
-from unnoise.data.files import write_whole
-from unnoise.data.raw import Raw, flips, pack
+from unnoise.data.values import to_unit
 from unnoise.errors import InputError
 from unnoise.noise.demosaick import demosaick, mosaic
 from unnoise.noise.seeds import generator
+from unnoise.restore.jdd import network
 from unnoise.restore.photo_training import DataOptions, photographs
-from unnoise.restore.wild_jdd import JDDOutput, WildJDD, local_variance, nig_elbo, prior, tiled
-from unnoise.training.loop import Batch, Progress, fit
+from unnoise.restore.wild_jdd import JDDOutput, WildJDD, local_variance, nig_elbo, prior
+from unnoise.restore.wild_jdd_quality import jdd_psnr
+from unnoise.restore.wild_jdd_quality import measure as measure_set
+from unnoise.training.checkpoint import is_checkpoint
+from unnoise.training.loop import Batch, Fitted, Progress, fit
 from unnoise.training.options import FitOptions, Options
 from unnoise.training.presets import load_preset
+from unnoise.zoo.files import save
 
 Told = Callable[[Progress], None] | None
-OFFSETS = tuple((dy, dx) for dy in (-2, 0, 2) for dx in (-2, 0, 2) if (dy, dx) != (0, 0))
-"""Neighbours of the same colour of the mosaic: nearer ones share samples through the interpolation."""
 
 
 class NetOptions(Options):
@@ -47,23 +46,77 @@ class NetOptions(Options):
 
 
 class NoiseOptions(Options):
-    """Noise of the inputs varies over a crop between two levels of 0 to `sigma_max` (of 255); of the references, a
-    share `imperfect` is the bilinear interpolation of their own mosaic with white noise of one of `residual` (of 1)."""
+    """Noise of the inputs, and what is wrong with the references.
+
+    Attributes
+    ----------
+    sigma_max : the level varies over a crop between two levels of 0 to this (of 255).
+    weak : share of the crops with an eighth of that.
+    photons : share of the crops with the noise of counted light, which has the drawn level at white and goes with the
+        square root of brightness.
+    imperfect : share of the references that are the bilinear interpolation of their own mosaic, with white noise of one
+        of `residual` (of 1).
+    """
 
     sigma_max: float = Field(default=20.0, ge=0)
+    weak: float = Field(default=0.0, ge=0, le=1)
+    photons: float = Field(default=0.0, ge=0, le=1)
     imperfect: float = Field(default=0.0, ge=0, le=1)
     residual: tuple[float, ...] = (0.0,)
 
 
+class Range(Options):
+    """Values that bear a claim out."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+class StudyOptions(Options):
+    """Of `studies.wild_jdd`.
+
+    Attributes
+    ----------
+    data : a clean set of `data.pairs`, of which each `every`-th picture is taken, or "samples".
+    crop : largest side of the test pictures.
+    levels, seeds : noise levels (of 255) and networks of each kind.
+    weak : the strongest noise that the networks to be adapted have seen; photons : variance over value of what they are
+        adapted to, in `adapt_steps` steps of `adapt_lr` with `mask_k` deviations.
+    claims : name to the range that bears it out, fixed before the run.
+    """
+
+    data: str = "cbsd68"
+    every: int = Field(default=6, ge=1)
+    crop: int = Field(default=256, ge=32)
+    levels: tuple[float, ...] = (0, 5, 10, 15, 20)
+    seeds: int = Field(default=3, ge=1)
+    weak: float = Field(default=10.0, gt=0)
+    photons: float = Field(default=0.02, gt=0)
+    adapt_steps: int = Field(default=100, ge=1)
+    adapt_lr: float = Field(default=1e-4, gt=0)
+    mask_k: float = Field(default=2.0, gt=0)
+    claims: dict[str, Range] = Field(default_factory=dict)
+
+
 class JDDPreset(Options):
-    """One preset of `presets/wild_jdd.yaml`; `loss` is elbo, or mse or l1 for comparison; `kl_ig_warmup` in steps."""
+    """One preset of `presets/wild_jdd.yaml`.
+
+    Attributes
+    ----------
+    loss : "elbo"; "mse" or "l1" of the mean alone, for comparison; "l1-elbo": the mean learns by l1, as references
+        without defects allow, and the noise map by the bound, for separate heads.
+    kl_ig_warmup : steps over which the weight of KL_IG rises to 1.
+    test : test sets whose PSNR the card of the weights tells.
+    """
 
     net: NetOptions = NetOptions()
     data: DataOptions
     noise: NoiseOptions = NoiseOptions()
-    loss: Literal["elbo", "mse", "l1"] = "elbo"
+    loss: Literal["elbo", "mse", "l1", "l1-elbo"] = "elbo"
     kl_ig_warmup: int = Field(default=5000, ge=0)
     fit: FitOptions
+    test: tuple[str, ...] = ()
+    study: StudyOptions = StudyOptions()
 
 
 def train(
@@ -74,47 +127,92 @@ def train(
     resume: bool | Path = False,
     progress: Told = None,
 ) -> Path:
-    """Train Wild-JDD as a preset says; the path of the weight file, made from the averaged weights."""
+    """Train Wild-JDD as a preset says; the path of the weight file, made from the averaged weights.
+
+    `resume` may be a weight file: then training begins with it, and the card tells what it had behind it.
+    """
     p = load_preset(JDDPreset, "wild_jdd", preset, overrides)
-    training, _ = photographs(p.data, data)
-    net = train_on(training, p, out, resume, progress)
+    training, holdout = photographs(p.data, data)
+    begin: WildJDD | None = None
+    if isinstance(resume, Path) and not is_checkpoint(resume):
+        begin, resume = network(resume), False
+    net, fitted = train_on(training, p, out, resume, progress, holdout, begin)
     settings = [part for override in overrides for part in ("--set", override)]
-    command = shlex.join(["unnoise", "train", "wild_jdd", "--preset", preset, *settings])
-    return save_jdd(out / "wild_jdd.safetensors", net, p.net, {"command": command, "data_licence": p.data.licence})
+    net.card.measured.update({name: measure_set(net, name) for name in p.test})
+    net.card.training.update(
+        data=", ".join(p.data.train),
+        pictures=len(training.images),
+        command=shlex.join(["unnoise", "train", "wild_jdd", "--preset", preset, *settings]),
+        minutes=round(fitted.seconds / 60, 1),
+        steps=fitted.step,
+        data_licence=p.data.licence,
+    )
+    if begin is not None:
+        before = begin.card.training
+        net.card.training["before"] = {key: before.get(key) for key in ("command", "minutes", "steps")}
+    return save(out / "wild_jdd.safetensors", net, arch="wild_jdd", config=p.net.model_dump(mode="json"))
 
 
-def train_on(crops: Crops, p: JDDPreset, out: Path, resume: bool | Path = False, progress: Told = None) -> WildJDD:
-    """The network of a preset, trained on photographs."""
+def train_on(
+    crops: Crops,
+    p: JDDPreset,
+    out: Path,
+    resume: bool | Path = False,
+    progress: Told = None,
+    holdout: Crops | None = None,
+    begin: WildJDD | None = None,
+) -> tuple[WildJDD, Fitted]:
+    """The network of a preset, trained on photographs from `begin` on, and how far that came."""
     torch.manual_seed(p.fit.seed)
     net = WildJDD(**p.net.model_dump())
+    if begin is not None:
+        if {k: t.shape for k, t in begin.state_dict().items()} != {k: t.shape for k, t in net.state_dict().items()}:
+            raise InputError("the weights to begin with are of another network than the preset's: give its net options")
+        net.load_state_dict(begin.state_dict())
 
     def batch_at(k: int) -> Batch:
         x = crops.batch(k, p.fit.batch, p.data.crop, p.fit.seed, p.data.downscale)
         return noisy_batch(x, p.noise, generator(p.fit.seed, k)) | {"step": torch.full((len(x),), k)}
 
-    first = batch_at(0)
-    with torch.no_grad():
-        beta = prior(local_variance(demosaick(first["mosaic"], "bilinear"), first["y"], p.net.window), p.net.window)[1]
-        net.log_beta.fill_(float(beta.mean().log()))
+    if begin is None:
+        first = batch_at(0)
+        with torch.no_grad():
+            xi = local_variance(demosaick(first["mosaic"], "bilinear"), first["y"], p.net.window)
+            net.log_beta.fill_(float(prior(xi, p.net.window)[1].mean().log()))
 
     def loss_of(model: nn.Module, batch: Batch) -> Tensor:
         return jdd_loss(model(batch["mosaic"]), batch, p)
 
-    fitted = fit(net, loss_of, batch_at, out, p.fit, config=p.model_dump(mode="json"), resume=resume, progress=progress)
+    fitted = fit(
+        net,
+        loss_of,
+        batch_at,
+        out,
+        p.fit,
+        config=p.model_dump(mode="json"),
+        resume=resume,
+        evaluate=(lambda trained: evaluate(trained, holdout)) if holdout is not None and holdout.images else None,
+        progress=progress,
+    )
     net.load_state_dict(fitted.net.state_dict())
-    return net.eval()
+    return net.eval(), fitted
 
 
 def jdd_loss(output: JDDOutput, batch: Batch, p: JDDPreset) -> Tensor:
-    """Minus the mean bound, or the plain losses on the mean for comparison."""
+    """Minus the mean bound, or the plain losses on the mean."""
     y = batch["y"]
-    if p.loss != "elbo":
-        error = output.mean.float() - y
-        return error.square().mean() if p.loss == "mse" else error.abs().mean()
+    error = output.mean.float() - y
+    if p.loss == "mse":
+        return error.square().mean()
+    if p.loss == "l1":
+        return error.abs().mean()
     x_tilde = demosaick(batch["mosaic"], "bilinear")
     alpha, beta = prior(local_variance(x_tilde, y, p.net.window), p.net.window)
     warm = min(1.0, 0.1 + 0.9 * int(batch["step"][0]) / p.kl_ig_warmup) if p.kl_ig_warmup else 1.0
-    return -nig_elbo(x_tilde, y, output, p.net.lam, alpha, beta, warm).elbo.mean()
+    if p.loss == "l1-elbo":
+        output = output._replace(mean=output.mean.detach())
+    bound = nig_elbo(x_tilde, y, output, p.net.lam, alpha, beta, warm).elbo.mean()
+    return error.abs().mean() - bound if p.loss == "l1-elbo" else -bound
 
 
 def noisy_batch(clean: Tensor, options: NoiseOptions, g: torch.Generator) -> Batch:
@@ -127,9 +225,24 @@ def noisy_batch(clean: Tensor, options: NoiseOptions, g: torch.Generator) -> Bat
         poor = poor + levels[:, None, None, None] * torch.randn(clean.shape, generator=g)
         which = torch.rand(size, generator=g) < options.imperfect
         y = torch.where(which[:, None, None, None], poor, clean)
-    sigma = sigma_map(size, clean.shape[-1], options.sigma_max / 255, g)
     raw = mosaic(y)
+    sigma = sigma_map(size, clean.shape[-1], options.sigma_max / 255, g)
+    for share, changed in ((options.weak, sigma / 8), (options.photons, sigma * raw.clamp(min=0).sqrt())):
+        if share > 0:
+            sigma = torch.where(torch.rand(size, 1, 1, 1, generator=g) < share, changed, sigma)
     return {"y": y, "mosaic": raw + sigma * torch.randn(raw.shape, generator=g)}
+
+
+def evaluate(net: nn.Module, holdout: Crops) -> dict[str, float]:
+    """Mean PSNR on the centres of held-out photographs with fixed noise, at levels 0, 10 and 20."""
+    pictures = [centre(image) for image in holdout.images[:: max(1, len(holdout.images) // 16)]]
+    return {f"sigma{level}": float(np.mean(jdd_psnr(net, pictures, level))) for level in (0, 10, 20)}
+
+
+def centre(image: NDArray[np.uint8], side: int = 192) -> NDArray[np.float32]:
+    """The middle of a photograph, `side` x `side` or less, white at 1."""
+    top, left = ((n - min(n, side)) // 2 for n in image.shape[:2])
+    return to_unit(image[top : top + side, left : left + side])
 
 
 def sigma_map(size: int, edge: int, largest: float, g: torch.Generator) -> Tensor:
@@ -145,151 +258,3 @@ def sigma_map(size: int, edge: int, largest: float, g: torch.Generator) -> Tenso
     low, high = bump.amin((1, 2), keepdim=True), bump.amax((1, 2), keepdim=True)
     ends = (torch.rand(size, 2, 1, 1, generator=g) * largest).sort(1).values
     return (ends[:, 0] + (ends[:, 1] - ends[:, 0]) * (bump - low) / (high - low))[:, None]
-
-
-def shifted(x: Tensor, offset: tuple[Tensor, Tensor]) -> Tensor:
-    """Values of x `(B, C, H, W)` at the offsets dy, dx `(B, 1, H, W)`, mirrored at the borders, which keeps colours."""
-    b, c, h, w = x.shape
-
-    def inside(at: Tensor, n: int) -> Tensor:
-        at = at.abs()
-        return torch.where(at > n - 1, 2 * (n - 1) - at, at)
-
-    rows = inside(torch.arange(h, device=x.device)[:, None] + offset[0], h)
-    columns = inside(torch.arange(w, device=x.device) + offset[1], w)
-    return x.flatten(2).gather(2, (rows * w + columns).reshape(b, 1, h * w).expand(b, c, -1)).reshape(x.shape)
-
-
-def neighbours(size: tuple[int, int, int], g: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """Offsets dy, dx `(B, 1, H, W)`, drawn from `OFFSETS` for every pixel."""
-    b, h, w = size
-    drawn = torch.tensor(OFFSETS)[torch.randint(len(OFFSETS), (b, 1, h, w), generator=g)]
-    return drawn[..., 0], drawn[..., 1]
-
-
-def agreement(x_tilde: Tensor, y: Tensor, sigma: Tensor, mask_k: float = 2.0) -> Tensor:
-    """Where the neighbour y does not clearly show something else: `|y - x~| <= mask_k sigma`, as 0 and 1."""
-    return ((y - x_tilde).abs() <= mask_k * sigma).to(x_tilde.dtype)
-
-
-def adaptation_loss(
-    net: nn.Module, raw: Tensor, g: torch.Generator | None, lam: float = 5.0, window: int = 7, mask_k: float = 2.0
-) -> tuple[Tensor, float]:
-    """Minus the masked mean bound with a random neighbour as the reference, and the share of pixels kept."""
-    out: JDDOutput = net(raw)
-    x_tilde = demosaick(raw, "bilinear")
-    b, _, h, w = raw.shape
-    y = shifted(x_tilde, neighbours((b, h, w), g))
-    kept = agreement(x_tilde, y, out.variance().sqrt().detach(), mask_k)
-    # the difference of two noisy samples has twice their variance
-    alpha, beta = prior(local_variance(x_tilde, y, window) / 2, window)
-    bound = nig_elbo(x_tilde, y, out, lam, alpha, beta).elbo
-    return -(kept * bound).sum() / kept.sum().clamp(min=1), float(kept.mean())
-
-
-def finetune(
-    net: WildJDD,
-    mosaics: Sequence[Tensor],
-    steps: int = 100,
-    *,
-    lam: float = 5.0,
-    mask_k: float = 2.0,
-    crop: int = 64,
-    batch: int = 8,
-    lr: float = 1e-4,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> float:
-    """Adapt a network in place to raw mosaics `(1, H, W)` in RGGB order, without any reference; the share kept.
-
-    `lam` is the weak confidence in a neighbour; the mask leaves out neighbours further than `mask_k` deviations. A
-    share under 0.3 says that the noise map is too low for these data: use a larger `mask_k`.
-
-    Raises
-    ------
-    InputError : no mosaics, ones that are smaller than the crop, or a crop that is not even.
-    """
-    if not mosaics or any(m.ndim != 3 or m.shape[0] != 1 or min(m.shape[1:]) < crop for m in mosaics):
-        raise InputError(f"adaptation takes mosaics (1, H, W) of {crop} x {crop} or more: give larger ones")
-    if crop % 2 or crop < 8:
-        raise InputError(f"a crop of {crop} cuts a Bayer cell: make it even and 8 or more")
-    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
-    rng, share = np.random.default_rng(seed), 0.0
-    net.train()
-    for k in range(steps):
-        pieces = []
-        for which in rng.integers(len(mosaics), size=batch):
-            m = mosaics[int(which)]
-            top, left = (2 * int(rng.integers(0, (n - crop) // 2 + 1)) for n in m.shape[1:])
-            pieces.append(m[:, top : top + crop, left : left + crop])
-        loss, kept = adaptation_loss(net, torch.stack(pieces), generator(seed, k), lam, mask_k=mask_k)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        share += kept / steps
-        if progress is not None:
-            progress(k + 1, steps)
-    net.eval()
-    return share
-
-
-@torch.no_grad()
-def demosaic_denoise(
-    net: WildJDD, raw: Raw, tile: int = 512, debias: float | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A clean RGB picture (H, W, 3) with white at 1, and the standard deviation of the noise in it.
-
-    Any Bayer order: the mosaic is mirrored to RGGB and back. `debias` is the lambda the network was adapted or trained
-    with: the share of the input that its optimum keeps is then taken out.
-
-    Raises
-    ------
-    InputError : a sensor without colours, or values far outside black to white.
-    """
-    if raw.pattern == "mono":
-        raise InputError("a mosaic without colours cannot be demosaicked: denoise it as kind raw")
-    planes = pack(raw)
-    if float(planes.max()) > 1.05 or float(planes.min()) < -0.5:
-        raise InputError(
-            f"the mosaic reaches from {float(planes.min()):.2f} to {float(planes.max()):.2f} where 0 is black and 1 "
-            "white: give its levels"
-        )
-    straight = F.pixel_shuffle(planes, 2)
-    out = tiled(net, straight, tile)
-    mean = out.mean if debias is None else out.debiased(demosaick(straight, "bilinear"), debias)
-    height, width = raw.mosaic.shape
-
-    def as_picture(t: Tensor) -> NDArray[np.float32]:
-        array = np.flip(t[0].permute(1, 2, 0).numpy(), flips(raw.pattern))[:height, :width]
-        return np.ascontiguousarray(array, np.float32)
-
-    return as_picture(mean.clamp(0, 1)), as_picture(out.variance().sqrt())
-
-
-def save_jdd(path: Path, net: WildJDD, config: NetOptions, training: dict[str, Any]) -> Path:
-    """One safetensors file of float16 weights, whose header holds configuration and training as JSON.
-
-    Not a file of the zoo: what goes in is a mosaic and what comes out a picture, which is no `Denoiser`.
-    """
-    import json
-
-    tensors = {name: t.detach().cpu().half().contiguous() for name, t in net.state_dict().items()}
-    header = {"config": config.model_dump(mode="json"), "training": training}
-    return write_whole(path, to_bytes(tensors, metadata={"wild_jdd": json.dumps(header)}))
-
-
-def load_jdd(path: str | Path) -> WildJDD:
-    """The network of `save_jdd`, ready to use; raises `InputError` for another file."""
-    import json
-
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            config = json.loads((file.metadata() or {})["wild_jdd"])["config"]
-        net = WildJDD(**config)
-        net.load_state_dict({name: t.float() for name, t in load_file(path).items()})
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} is not a file of unnoise train wild_jdd ({type(error).__name__}): check it") from None
-    return net.eval()

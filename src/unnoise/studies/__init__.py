@@ -10,5 +10,6 @@ STUDIES: dict[str, str] = {
     "methods": "unnoise.studies.methods:run",
     "photo": "unnoise.studies.photo:run",
     "score_estimation": "unnoise.studies.score_estimation:run",
+    "wild_jdd": "unnoise.studies.wild_jdd:run",
 }
 """Slug of a study to its `module:function`, imported when it is run."""

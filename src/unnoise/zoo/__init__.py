@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from unnoise.zoo.header import Model, models
 
 if TYPE_CHECKING:
-    from unnoise.zoo.files import ARCHITECTURES, load, save
+    from unnoise.zoo.files import ARCHITECTURES, load, load_model, save
 
-__all__ = ["ARCHITECTURES", "Model", "load", "models", "save"]
+__all__ = ["ARCHITECTURES", "Model", "load", "load_model", "models", "save"]
 
 
 def __getattr__(name: str) -> Any:

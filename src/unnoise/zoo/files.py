@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
+from torch import nn
 
 from unnoise.data.files import write_whole
 from unnoise.denoiser.base import Card, Denoiser
@@ -22,19 +23,21 @@ ARCHITECTURES = {
     "eld": "unnoise.restore.eld:ELD",
     "hyde": "unnoise.restore.hyde.neural:Neural",
     "photo": "unnoise.restore.photo:Photo",
+    "wild_jdd": "unnoise.restore.wild_jdd:WildJDD",
 }
 """Name of an architecture -> "module:Class", imported when a file asks for it."""
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
-def save(path: str | Path, denoiser: Denoiser, *, arch: str, config: dict[str, Any], dtype: str = "float16") -> Path:
+def save(path: str | Path, model: nn.Module, *, arch: str, config: dict[str, Any], dtype: str = "float16") -> Path:
     """Write weights, architecture, configuration and card to one file.
 
     Parameters
     ----------
     path : of the file, ending in `.safetensors`; written beside it first, then renamed.
-    arch : key of `ARCHITECTURES`, whose class makes the denoiser from `config` (JSON).
+    model : a denoiser, or another module with a `card`.
+    arch : key of `ARCHITECTURES`, whose class makes the model from `config` (JSON).
     dtype : "float16" or "float32", of the stored floating-point weights.
 
     Raises
@@ -50,12 +53,13 @@ def save(path: str | Path, denoiser: Denoiser, *, arch: str, config: dict[str, A
     if path.suffix != ".safetensors":
         raise InputError(f"weights are saved as .safetensors, not as {path.name}: change the ending")
     tensors = {}
-    for name, value in denoiser.state_dict().items():
+    for name, value in model.state_dict().items():
         stored = value.detach().cpu().to(DTYPES[dtype]) if value.is_floating_point() else value.detach().cpu()
         if stored.is_floating_point() and not bool(torch.isfinite(stored).all()):
             raise InputError(f"weight {name} is not finite in {dtype}: train again, or save as float32")
         tensors[name] = stored.contiguous()
-    values = {"arch": arch, "config": config, "card": denoiser.card.to_dict(), "format_version": FORMAT_VERSION}
+    card = cast(Card, model.card)
+    values = {"arch": arch, "config": config, "card": card.to_dict(), "format_version": FORMAT_VERSION}
     data = to_bytes(tensors, metadata={key: json.dumps(value) for key, value in values.items()})
     return write_whole(path, data)
 
@@ -65,8 +69,18 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> Denois
 
     Raises
     ------
-    InputError : no such name or file, a damaged file, one of a newer format, or of another architecture.
+    InputError : no such name or file, a damaged file, one of a newer format, of another architecture, or of a model
+        that is no denoiser.
     """
+    model = load_model(name_or_path, device)
+    if not isinstance(model, Denoiser):
+        kind = type(model).__name__
+        raise InputError(f"{name_or_path} holds a {kind}, which is no denoiser of pictures: load_model reads it")
+    return model
+
+
+def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
+    """As `load`, for any model of `ARCHITECTURES`."""
     path = find(name_or_path)
     model = read_header(path)
     if model.arch not in ARCHITECTURES:
@@ -76,18 +90,18 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> Denois
         )
     module, _, name = ARCHITECTURES[model.arch].partition(":")
     try:
-        denoiser: Denoiser = getattr(importlib.import_module(module), name)(**model.config)
+        built: nn.Module = getattr(importlib.import_module(module), name)(**model.config)
     except TypeError as error:
         raise InputError(f"{path} has a configuration that '{model.arch}' does not take ({error})") from None
     tensors = {key: t.float() if t.is_floating_point() else t for key, t in load_file(path).items()}
     try:
-        denoiser.load_state_dict(tensors)
+        built.load_state_dict(tensors)
     except RuntimeError:
-        wanted = denoiser.state_dict()
+        wanted = built.state_dict()
         wrong = sorted(wanted.keys() ^ tensors.keys()) or [k for k in wanted if wanted[k].shape != tensors[k].shape]
         raise InputError(
             f"{path} does not fit the architecture '{model.arch}': {len(wrong)} weights are missing, too many or of "
             f"another shape, the first is {wrong[0]}"
         ) from None
-    denoiser.card = Card.from_dict(model.card)
-    return denoiser.to(device).eval()
+    built.card = Card.from_dict(model.card)  # type: ignore[assignment]  # modules take any attribute
+    return built.to(device).eval()

@@ -11,12 +11,22 @@ from rich.console import Console
 from unnoise.errors import InputError, unknown
 
 LARGEST = 1024
+LEVELS = ("pattern", "black", "white", "map")  # of reading and of what is shown, not of learning
 
 
 def adapt_to(
-    sources: Sequence[Path], method: str, minutes: float, max_pixels: int, options: dict[str, Any], console: Console
+    sources: Sequence[Path],
+    method: str,
+    minutes: float,
+    max_pixels: int,
+    options: dict[str, Any],
+    console: Console,
+    sigma: float | None = None,
 ) -> dict[str, Any]:
-    """The options of the method once it has learnt from all the pictures; of large ones the middle part is kept."""
+    """The options of the method once it has learnt from all the pictures; of large ones the middle part is kept.
+
+    `sigma` is for raw mosaics, in counts.
+    """
     from unnoise.data.photo import read_photo
     from unnoise.restore import METHODS
     from unnoise.restore.pixels import pixels_of
@@ -28,13 +38,22 @@ def adapt_to(
     if METHODS[method].adapt is None:
         able = ", ".join(name for name, m in METHODS.items() if m.adapt)
         raise InputError(f"method {method} does not learn from pictures: leave --adapt out, or use one of {able}")
+    from unnoise.training.progress import bar
+
+    console.print(f"learning from {len(sources)} pictures for {minutes:g} minutes", markup=False)
+    if METHODS[method].kinds == ("raw",):
+        from unnoise.restore.door import raw_of
+        from unnoise.restore.jdd import learnt_from
+
+        raws = [raw_of(source, options, max_pixels)[0] for source in sources]
+        kept = {name: value for name, value in options.items() if name in (*LEVELS, "camera")}
+        rest = {name: value for name, value in options.items() if name not in LEVELS}
+        with bar(console) as progress:
+            return kept | learnt_from(raws, minutes, sigma=sigma, progress=progress, **rest)
     pictures = []
     for source in sources:
         image = read_photo(source, max_pixels).pixels
         top, left = (max(0, (n - LARGEST) // 2) for n in image.shape[:2])
         pictures.append(pixels_of(image[top : top + LARGEST, left : left + LARGEST].copy()).unit()[0])
-    from unnoise.training.progress import bar
-
-    console.print(f"learning from {len(pictures)} pictures for {minutes:g} minutes", markup=False)
     with bar(console) as progress:
         return METHODS[method].adapted(pictures, minutes, progress=progress, **options)

@@ -45,7 +45,7 @@ def denoise(
         bool, typer.Option("--calibrate", help="Tune the method's parameters on the picture itself (J-invariance).")
     ] = False,
     adapt: Annotated[
-        bool, typer.Option("--adapt", help="Let the method learn from the pictures given first (cbsn).")
+        bool, typer.Option("--adapt", help="Let the method learn from the pictures given first (cbsn, jdd).")
     ] = False,
     minutes: Annotated[float, typer.Option(help="With --adapt: how long to learn.")] = 5.0,
     options: Annotated[
@@ -54,6 +54,9 @@ def denoise(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")] = False,
     report: Annotated[
         bool, typer.Option("--report", help="Also write NAME.report.png (before, after, removed) and NAME.report.json.")
+    ] = False,
+    noise_map: Annotated[
+        bool, typer.Option("--map", help="Of raw, with jdd: also write NAME.noise.tif, the noise's standard deviation.")
     ] = False,
     max_pixels: Annotated[int, typer.Option(help="Refuse larger pictures before decoding them.")] = 250_000_000,
     dataset: Annotated[str | None, typer.Option(help="Which array of a file with several cubes.")] = None,
@@ -87,10 +90,15 @@ def denoise(
     from unnoise.restore.door import restore
 
     many, failed = len(sources) > 1, 0
+    if noise_map:
+        if method not in ("auto", "jdd"):
+            raise InputError(f"--map is a map of the noise that method jdd finds: method {method} has none")
+        method = "jdd"
+        parsed = parsed | {"map": True}
     if adapt:
         from unnoise.app.cli.adapt import adapt_to
 
-        parsed = adapt_to(sources, method, minutes, max_pixels, parsed, errors)
+        parsed = adapt_to(sources, method, minutes, max_pixels, parsed, errors, sigma)
     with watch(errors, len(sources)) as start:
         for source, target in zip(sources, targets, strict=True):
             progress = start(source.name)
@@ -120,6 +128,8 @@ def denoise(
                     )  # fmt: skip
                     how = f"{raw.choice.method}: {raw.choice.reason}; {raw.seconds:.2f} s"
                     console.print(f"{source} -> {target}\n  {how}", markup=False)
+                    if raw.noise is not None:
+                        console.print(f"  see {_write_map(target, raw.noise)}", markup=False)
                     continue
                 photo = read_photo(source, max_pixels)
                 done = restore(
@@ -161,6 +171,16 @@ def _target(source: Path, target: Path, kind: str | None, out: str | None) -> Pa
     if _is_raw(source, kind) and not by_hand and target.suffix.lower() in RAW_EXTENSIONS:
         return target.with_suffix(".tif")
     return target
+
+
+def _write_map(target: Path, noise: NDArray[Any]) -> Path:
+    """NAME.noise.tif beside the result; always replaced, as it belongs to it."""
+    from unnoise.data.formats import Photo
+    from unnoise.data.photo import write_photo
+
+    path = target.with_name(f"{target.stem}.noise.tif")
+    write_photo(path, Photo(noise), overwrite=True)
+    return path
 
 
 class CubeOptions(NamedTuple):

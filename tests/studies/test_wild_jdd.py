@@ -1,0 +1,47 @@
+"""The study of Wild-JDD at its smallest, and what it measures with."""
+
+import pytest
+import torch
+
+from unnoise.noise.demosaick import mosaic
+from unnoise.noise.seeds import generator
+from unnoise.restore.wild_jdd import JDDOutput
+from unnoise.restore.wild_jdd_training import JDDPreset
+from unnoise.studies.wild_jdd import OUTPUTS, edge_psnr, noise_map, photons, run
+from unnoise.training.presets import load_preset
+
+
+def test_the_smoke_preset_passes_its_checks():
+    report = run("smoke")
+    assert report.checks_passed, [check for check in report.checks if not check.passed]
+    assert [row[0] for row in report.tables[0].rows] == ["bilinear", *OUTPUTS]
+    assert [claim.name for claim in report.claims] == list(load_preset(JDDPreset, "wild_jdd", "smoke").study.claims)
+
+
+def test_a_true_noise_map_correlates_fully_and_explains_the_noise():
+    pictures = [torch.full((1, 3, 128, 128), 0.5)]
+
+    def oracle(raw):
+        """Knows the picture: the smoothed squared error of every pixel."""
+        e = torch.nn.functional.avg_pool2d((raw - mosaic(pictures[0])).square(), 17, 1, 8, count_include_pad=False)
+        e = e.expand(1, 3, -1, -1)
+        return JDDOutput(e, torch.ones_like(e), torch.full_like(e, 2.0), e)
+
+    correlation, calibration = noise_map(oracle, pictures, 20, 0)
+    assert correlation > 0.95 and calibration == pytest.approx(1.0, abs=0.1)
+
+
+def test_photons_have_a_variance_that_goes_with_the_value():
+    x = torch.full((1, 3, 200, 200), 0.25)
+    assert float((photons(x, 0.02, 0) - 0.25).var()) == pytest.approx(0.005, rel=0.05)
+
+
+def test_errors_on_edges_count_at_edges_alone():
+    x = torch.zeros(1, 3, 64, 64)
+    x[..., 32:] = 0.5
+    x += 0.01 * torch.rand(x.shape, generator=generator(0))
+    off = x.clone()
+    off[..., 12:20] += 0.1  # flat
+    blurred = x.clone()
+    blurred[..., 31:33] += 0.1
+    assert edge_psnr(off, x) > edge_psnr(blurred, x)

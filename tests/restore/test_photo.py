@@ -10,6 +10,7 @@ from unnoise.errors import InputError, MissingData
 from unnoise.noise.seeds import generator
 from unnoise.restore.photo import Photo
 from unnoise.restore.photo_training import (
+    LOSSES,
     CameraOptions,
     NoiseOptions,
     PhotoPreset,
@@ -121,6 +122,18 @@ def test_every_preset_builds_with_finite_loss_and_gradients_everywhere(preset, p
     loss.backward()
     assert torch.isfinite(loss)
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+def test_the_loss_is_the_root_mean_square_of_each_crop():
+    x, off = torch.zeros(2, 3, 4, 4), torch.tensor([0.1, 0.4]).reshape(2, 1, 1, 1)
+    assert LOSSES["rms"](x + off, x).item() == pytest.approx(0.25, rel=1e-4)
+    assert LOSSES["l1"](x + off, x).item() == pytest.approx(0.25, rel=1e-4)
+    once = torch.zeros(1, 1, 1, 4)
+    once[..., 0] = 0.4
+    assert LOSSES["rms"](once, 0 * once).item() == pytest.approx(0.2, rel=1e-4)
+    still = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    LOSSES["rms"](still, torch.zeros(1, 3, 2, 2)).backward()  # a crop without error has a gradient, of zero
+    assert torch.equal(still.grad, torch.zeros_like(still))
 
 
 def test_smoke_training_writes_weights_with_a_complete_card(tmp_path):

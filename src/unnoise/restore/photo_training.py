@@ -1,11 +1,11 @@
-"""Training of the photo denoisers: crops of clean photographs, noise made on the fly, L1 loss."""
+"""Training of the photo denoisers: crops of clean photographs, noise made on the fly."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -78,12 +78,19 @@ class CameraOptions(Options):
 
 
 class Preset(Options):
-    """What the presets of both denoisers have in common."""
+    """What the presets of both denoisers have in common.
+
+    Attributes
+    ----------
+    loss : a key of `LOSSES`.
+    test : test sets whose PSNR the card of the weights tells.
+    """
 
     net: NetOptions = NetOptions()
     data: DataOptions
     fit: FitOptions
-    test: tuple[str, ...] = Field(default=(), description="test sets whose PSNR the card of the weights tells")
+    loss: Literal["l1", "rms"] = "l1"
+    test: tuple[str, ...] = ()
 
 
 class PhotoPreset(Preset):
@@ -160,7 +167,7 @@ def _train(
 
     fitted = fit(
         denoiser,
-        lambda net, batch: F.l1_loss(net(batch["y"], batch.get("sigma")), batch["x"]),
+        lambda net, batch: LOSSES[p.loss](net(batch["y"], batch.get("sigma")), batch["x"]),
         batch_at,
         out,
         p.fit,
@@ -198,6 +205,14 @@ def _start_from(denoiser: Photo, weights: Path) -> dict[str, Any]:
         raise InputError(f"the weights {weights} are of another network than the preset's: give its widths and blocks")
     denoiser.load_state_dict(trained)
     return dict(start.card.training)
+
+
+def rms_loss(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Root mean square error of each crop, averaged over a batch: nearer to PSNR than L1, and of its scale."""
+    return ((x_hat - x).float().square().mean(dim=(1, 2, 3)) + 1e-8).sqrt().mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "rms": rms_loss}
 
 
 def noisy_batch(x: Tensor, options: NoiseOptions, g: torch.Generator) -> Batch:

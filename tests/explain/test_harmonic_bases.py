@@ -9,16 +9,20 @@ from unnoise.denoiser import Card, Denoiser, GaussianMixture, expand_sigma
 from unnoise.errors import InputError
 from unnoise.explain.harmonic_bases import (
     block_krylov,
-    closest,
     filter_at,
-    generalisation_report,
     jacobian,
     oracle_error,
+    shrinkage_basis,
+    singular_vectors,
+    sure,
+)
+from unnoise.explain.harmonic_generalisation import (
+    closest,
+    generalisation_report,
+    kl_bound,
     psnr_curve,
     psnr_slope,
-    shrinkage_basis,
     similarity,
-    sure,
 )
 from unnoise.explain.harmonic_nets import BFCNN, BFUNet, folded
 from unnoise.noise.seeds import generator, normal_like
@@ -115,6 +119,32 @@ def test_the_optimal_denoiser_of_gaussian_data_shrinks_in_its_principal_componen
     assert basis.trace == pytest.approx(float(gain.sum()), rel=1e-8 if method == "full" else 0.1)
     if method == "full":
         assert basis.asymmetry < 1e-12
+
+
+def test_singular_vectors_rebuild_the_jacobian_and_agree_with_the_basis_where_it_is_symmetric(net):
+    y = torch.rand(1, 1, 8, 8, generator=generator(6), dtype=torch.float64)
+    found = singular_vectors(net, y)
+    rebuilt = (found.left.flatten(1).T * found.values) @ found.right.flatten(1)
+    torch.testing.assert_close(rebuilt, jacobian(net, y), rtol=1e-8, atol=1e-8)
+    assert float(found.alignment.min()) < 0.9  # an untrained network turns patterns into others
+    w = wiener()
+    y = y[..., :6, :6]
+    found, basis = singular_vectors(w, y, 0.1, k=5), shrinkage_basis(w, y, 0.1, k=5)
+    torch.testing.assert_close(found.values, basis.eigenvalues)
+    torch.testing.assert_close(found.alignment, torch.ones(5, dtype=torch.float64))
+    with pytest.raises(InputError, match="between 1 and the 36"):
+        singular_vectors(w, y, 0.1, k=37)
+
+
+def test_the_integral_of_the_excess_error_is_the_divergence_of_two_gaussians():
+    v, other, d = 0.5, 0.8, 3  # KL(N(0, v) || N(0, other)) of d numbers, in closed form
+    sigmas = torch.logspace(-4, 4, 2000, dtype=torch.float64)
+    gains = [a / (a + sigmas**2) for a in (v, other)]
+    excess = (gains[1] - gains[0]) ** 2 * (v + sigmas**2)
+    expected = d * 0.5 * (v / other - 1 - math.log(v / other))
+    assert kl_bound(sigmas.tolist(), excess.tolist(), d) == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(InputError, match="two rising"):
+        kl_bound([0.2, 0.1], [0.0, 0.0], 1)
 
 
 def test_the_mean_squared_error_of_the_optimal_denoiser_is_sigma_squared_times_its_trace():

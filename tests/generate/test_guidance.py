@@ -333,3 +333,19 @@ def test_a_used_trajectory_is_refused(classes):
     euler(trajectory, x, GRID, label=label)
     with pytest.raises(InputError, match="already"):
         euler(trajectory, x, GRID, label=label)
+
+
+def test_gradients_pass_through_linear_guidance(classes):
+    x, label = batch()
+    linear = fit_linear(classes, x, GRID, 3.0, sampler="euler", label=label)
+    table = alternating(T, T // 2, "linear", linear)
+
+    def drawn(start):
+        return euler(Guided(classes, 3.0, table), start, GRID, label=label).sum()
+
+    leaf = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(drawn(leaf), leaf)
+    direction = torch.randn(x.shape, generator=generator(4), dtype=torch.float64)
+    step = 1e-6 * direction
+    measured = (drawn(x + step) - drawn(x - step)) / 2e-6
+    torch.testing.assert_close((slope * direction).sum(), measured, rtol=1e-5, atol=1e-6)

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
+from unnoise.errors import InputError
 from unnoise.explain.score_estimation import process
 from unnoise.studies.score_estimation import ScorePreset, run, slopes
 from unnoise.studies.score_estimation.experiments import slope, stopping_time
-from unnoise.studies.score_estimation.targets import blobs, digits, error, grid
+from unnoise.studies.score_estimation.targets import TABLES, blobs, digits, error, grid, table
 from unnoise.training.presets import load_preset
 
 
@@ -45,6 +46,15 @@ def test_digits_are_bounded_and_centred():
     assert x.shape == (1797, 2)
     assert x.norm(dim=1).max() == pytest.approx(1)
     assert x.mean(0).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_bounded_and_their_outliers_drawn_in(name):
+    norms = table(name).exact.data.norm(dim=1)
+    assert norms.max() == pytest.approx(1)
+    assert (norms > 1 - 1e-9).double().mean() == pytest.approx(0.05, abs=0.01)
+    with pytest.raises(InputError, match="did you mean 'wine'"):
+        table("vine")
 
 
 def test_rules_are_numbers_of_steps_and_hold_out_is_near_the_best():

@@ -70,8 +70,7 @@ class _Converted(Denoiser):
         if conditions and (surplus := set(conditions) - set(self.card.conditions)):
             raise TypeError(f"unknown condition {sorted(surplus)}: this denoiser takes {list(self.card.conditions)}")
         scale, shift, t, a, b, c = self._at(sigma, y) if isinstance(sigma, float) else self._coefficients(sigma, y)
-        x_t = y * scale + shift if self.signed else y * scale
-        out, rest = self.net(x_t, t, **conditions), y
+        out, rest = self.net(y * scale + shift if self.signed else y * scale, t, **conditions), y
         if out.shape[1] != y.shape[1]:
             out, rest = out.tensor_split([y.shape[1]], dim=1)
         if self.param == "x0" and not self.signed:

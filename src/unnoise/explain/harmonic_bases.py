@@ -1,4 +1,4 @@
-"""What a denoiser does to a picture: the basis in which it shrinks, and whether it generalises or memorises.
+"""What a denoiser does to a picture: its Jacobian, the basis in which it shrinks, its error without the clean picture.
 
 Kadkhodaie, Guth, Simoncelli and Mallat 2024, "Generalization in diffusion models arises from geometry-adaptive harmonic
 representations" (2310.02557). Works on any denoiser.
@@ -7,7 +7,7 @@ representations" (2310.02557). Works on any denoiser.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from unnoise.denoiser.base import Denoiser, Sigma
 from unnoise.errors import InputError, unknown
-from unnoise.noise.seeds import generator, generators, normal_like
+from unnoise.explain.harmonic_generalisation import check_level
+from unnoise.noise.seeds import generator, normal_like
 
 LARGEST = 6400  # numbers in a picture up to which the whole Jacobian is formed: 330 MB in float64
 
@@ -95,8 +96,7 @@ def shrinkage_basis(
     if method not in ("full", "randomised"):
         raise unknown("method", method, ("full", "randomised"))
     d = _one_picture(y)
-    if denoiser.training and any(True for _ in denoiser.parameters()):
-        raise InputError("the denoiser is in training mode, where its derivative means nothing: call eval() first")
+    _settled(denoiser)
     if k is not None and not 1 <= k <= d:
         raise InputError(f"k must be between 1 and the {d} numbers of the picture, got {k}")
     flat = y.flatten().double()
@@ -185,13 +185,53 @@ def filter_at(
         return _products(denoiser, y, sigma, conditions)[1](one.reshape(1, -1)).reshape(y.shape[1:])
 
 
+@dataclass(frozen=True, eq=False)
+class Singular:
+    """Singular value decomposition of a denoiser's Jacobian: near y, D maps `right[k]` to `values[k] left[k]`.
+
+    Attributes
+    ----------
+    values : (k,), falling. left, right : (k, C, H, W), each orthonormal: what is put out, and what is looked for.
+    alignment : (k,) inner product of `left[k]` and `right[k]`; 1 where J is symmetric and positive, as it is for the
+        optimal denoiser.
+    """
+
+    values: Tensor
+    left: Tensor
+    right: Tensor
+
+    @property
+    def alignment(self) -> Tensor:
+        return (self.left * self.right).flatten(1).sum(1)
+
+
+def singular_vectors(
+    denoiser: Denoiser, y: Tensor, sigma: Sigma = None, *, k: int | None = None, chunk: int = 64, **conditions: Any
+) -> Singular:
+    """The k largest singular values of the Jacobian at one picture (1, C, *spatial), all by default, float64.
+
+    For a Jacobian that is not symmetric, where the symmetric part of `shrinkage_basis` leaves out what turns one
+    pattern into another (section 2.2 of the paper).
+
+    Raises
+    ------
+    InputError : as `jacobian` does; a denoiser in training mode; k out of range.
+    """
+    _settled(denoiser)
+    d = _one_picture(y)
+    if k is not None and not 1 <= k <= d:
+        raise InputError(f"k must be between 1 and the {d} numbers of the picture, got {k}")
+    u, s, v = torch.linalg.svd(jacobian(denoiser, y, sigma, chunk, **conditions).double())
+    return Singular(s[:k], u.T[:k].reshape(-1, *y.shape[1:]), v[:k].reshape(-1, *y.shape[1:]))
+
+
 def sure(denoiser: Denoiser, y: Tensor, sigma: float, *, probes: int = 1, seed: int = 0, **conditions: Any) -> Tensor:
     """Stein's unbiased estimate of the mean squared error, without the clean picture, one a sample (B,).
 
     `|y - D|**2 / d - sigma**2 + 2 sigma**2 tr J / d`, the trace from random vectors of signs (Ramani et al. 2008,
     "Monte-Carlo SURE"). Raises `InputError` for a sigma that is not above 0.
     """
-    _positive(sigma)
+    check_level(sigma)
     b, d = y.shape[0], y[0].numel()
     with _exactly(denoiser):
 
@@ -209,124 +249,15 @@ def sure(denoiser: Denoiser, y: Tensor, sigma: float, *, probes: int = 1, seed: 
     return residual - sigma**2 + 2 * sigma**2 * trace / d
 
 
-def picture_psnr(denoiser: Denoiser, x: Tensor, sigma: float, seed: int = 0, **conditions: Any) -> Tensor:
-    """PSNR (dB, peak 1) of each denoised picture (n,), float64, of clean ones x (n, C, H, W) at one level.
-
-    Raises `InputError` for a sigma that is not above 0.
-    """
-    _positive(sigma)
-    with torch.no_grad():
-        x_hat = denoiser(x + sigma * normal_like(x, generators(seed, range(len(x)))), sigma, **conditions)
-    return _psnr(x_hat, x)
-
-
-def psnr_curve(
-    denoiser: Denoiser, x: Tensor, sigmas: Sequence[float], seed: int = 0, **conditions: Any
-) -> tuple[list[float], list[float]]:
-    """Input and output PSNR (dB, peak 1, averaged in dB) of clean pictures x (n, C, H, W) at each level."""
-    before, after = [], []
-    for sigma in sigmas:
-        y = x + sigma * normal_like(x, generators(seed, range(len(x))))
-        before.append(float(_psnr(y, x).mean()))
-        after.append(float(picture_psnr(denoiser, x, sigma, seed, **conditions).mean()))
-    return before, after
-
-
-def psnr_slope(before: Sequence[float], after: Sequence[float], low: float = 0.0, high: float = math.inf) -> float:
-    """Output dB per input dB, least squares over the points whose input PSNR lies in [low, high]."""
-    points = [(a, b) for a, b in zip(before, after, strict=True) if low <= a <= high]
-    if len(points) < 2:
-        raise InputError(f"a slope needs two points with an input PSNR between {low:g} and {high:g} dB")
-    a, b = torch.tensor(points, dtype=torch.float64).T
-    a = a - a.mean()
-    return float((a * b).sum() / (a * a).sum())
-
-
-@dataclass(frozen=True)
-class Generalisation:
-    """Two denoisers of disjoint training sets at one noise level; PSNR in dB, squared errors per pixel on the test set.
-
-    `variance` is half the mean squared difference of both, which vanishes when they have become one function, whatever
-    that function's own error.
-    """
-
-    sigma: float
-    train_psnr: float
-    test_psnr: float
-    variance: float
-    mse: float
-
-    @property
-    def gap(self) -> float:
-        """How much better training pictures are denoised."""
-        return self.train_psnr - self.test_psnr
-
-    @property
-    def ratio(self) -> float:
-        """Variance as a share of the error."""
-        return self.variance / self.mse
-
-
-def generalisation_report(
-    first: Denoiser,
-    second: Denoiser,
-    train: tuple[Tensor, Tensor],
-    test: Tensor,
-    sigmas: Sequence[float],
-    seed: int = 0,
-) -> list[Generalisation]:
-    """Compare two denoisers trained on the disjoint sets `train`, on those and on pictures of neither (section 2).
-
-    Raises `InputError` when the two do not take the same number of channels.
-    """
-    if first.card.channels != second.card.channels:
-        raise InputError(
-            f"both denoisers must take the same pictures, got {first.card.channels} and {second.card.channels} channels"
-        )
-    rows = []
-    for sigma in sigmas:
-        seen = [float(picture_psnr(d, x, sigma, seed).mean()) for d, x in zip((first, second), train, strict=True)]
-        y = test + sigma * normal_like(test, generators(seed, range(len(test))))
-        with torch.no_grad():
-            a, b = first(y, sigma), second(y, sigma)
-        unseen = float((_psnr(a, test) + _psnr(b, test)).mean()) / 2
-        variance = 0.5 * float((a - b).square().mean())
-        mse = 0.5 * float((a - test).square().mean() + (b - test).square().mean())
-        rows.append(Generalisation(sigma, sum(seen) / 2, unseen, variance, mse))
-    return rows
-
-
-def similarity(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine of pictures less their means, (n,), pairwise."""
-    a, b = _centred(a), _centred(b)
-    return (a * b).sum(1)
-
-
-def closest(a: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """For each picture the largest cosine with any of the others, (n,), and which it is."""
-    best = (_centred(a) @ _centred(others).T).max(1)
-    return best.values, best.indices
-
-
 def oracle_error(coefficients: Tensor, sigma: float) -> Tensor:
     """Error of the best shrinkage that knows the clean coefficients c: `sum sigma**2 c**2 / (c**2 + sigma**2)`."""
     c = coefficients.square()
     return (sigma**2 * c / (c + sigma**2)).sum(-1)
 
 
-def _centred(x: Tensor) -> Tensor:
-    flat = x.flatten(1) - x.flatten(1).mean(1, keepdim=True)
-    norm = flat.norm(dim=1, keepdim=True)
-    return flat / torch.where(norm == 0, 1e-3, norm)
-
-
-def _psnr(a: Tensor, b: Tensor) -> Tensor:
-    return -10 * (a - b).double().square().flatten(1).mean(1).log10()
-
-
-def _positive(sigma: float) -> None:
-    if not 0 < sigma < math.inf:
-        raise InputError(f"sigma must be above 0, in the units of the data, got {sigma:g}")
+def _settled(denoiser: Denoiser) -> None:
+    if denoiser.training and any(True for _ in denoiser.parameters()):
+        raise InputError("the denoiser is in training mode, where its derivative means nothing: call eval() first")
 
 
 def _one_picture(y: Tensor) -> int:

@@ -5,6 +5,7 @@ Kadkhodaie, Guth, Simoncelli and Mallat 2024 (2310.02557), appendix A and its co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from unnoise.errors import InputError
 from unnoise.explain.harmonic_nets import BFUNet
 from unnoise.noise.seeds import generator
-from unnoise.training.loop import CHECKPOINT, Batch, fit
+from unnoise.training.loop import CHECKPOINT, Batch, Progress, fit
 from unnoise.training.options import FitOptions, Options
 
 
@@ -25,11 +26,24 @@ class NetOptions(Options):
     blocks: int = Field(default=3, gt=0)
 
 
-def train_net(x: Tensor, net: NetOptions, options: FitOptions, out: Path) -> tuple[BFUNet, float]:
+def train_net(
+    x: Tensor,
+    net: NetOptions,
+    options: FitOptions,
+    out: Path,
+    floor: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> tuple[BFUNet, float]:
     """Train a BF-UNet on clean pictures x (N, C, H, W), or go on where `out` stopped: the network and its seconds.
 
     Noise of `sigma = u**2`, u uniform in [0, 1], is drawn anew for every picture of every batch; the loss is the mean
     squared error of the noise. There is no augmentation, which would change N. Steps do not depend on N.
+
+    Parameters
+    ----------
+    floor : divide each picture's error by `sigma**2 + floor**2`. A blind network that can tell the level has the same
+        best solution either way; without it, strong noise makes nearly all of the loss, and a short training ends
+        before weak noise is learnt.
 
     Raises
     ------
@@ -45,14 +59,18 @@ def train_net(x: Tensor, net: NetOptions, options: FitOptions, out: Path) -> tup
         clean = x[torch.randint(len(x), (options.batch,), generator=g)]
         sigma = torch.rand(options.batch, 1, 1, 1, generator=g).square()
         z = sigma * torch.randn(clean.shape, generator=g)
-        return {"y": clean + z, "z": z}
+        return {
+            "y": clean + z,
+            "z": z,
+            "weight": torch.ones_like(sigma) if floor is None else 1 / (sigma**2 + floor**2),
+        }
 
     def loss_of(model: nn.Module, batch: Batch) -> Tensor:
         y = batch["y"]
-        return (y - model(y) - batch["z"]).square().mean()
+        return (batch["weight"] * (y - model(y) - batch["z"]).square()).mean()
 
-    config = {"net": net.model_dump(), "fit": options.model_dump()}
+    config = {"net": net.model_dump(), "fit": options.model_dump(), "floor": floor}
     resume = (out / CHECKPOINT).exists()
-    fitted = fit(denoiser, loss_of, batch_at, out, options, config=config, resume=resume)
+    fitted = fit(denoiser, loss_of, batch_at, out, options, config=config, resume=resume, progress=progress)
     assert isinstance(fitted.net, BFUNet)
     return fitted.net.eval(), fitted.seconds

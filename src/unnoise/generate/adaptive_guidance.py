@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unnoise.data.files import write_whole
 from unnoise.denoiser import Denoiser
@@ -72,15 +72,17 @@ class Adaptive:
             return run.one(y, sigma, conditions)
         whole = bool(active.all())
         c, u = run.both(y, sigma, conditions, None if whole else active)
-        level = sigma[active] if isinstance(sigma, Tensor) and sigma.ndim and len(sigma) == len(y) else sigma
-        gamma = run.cosine(y[active], level, c[active], u, self.space, self.center)
+        rows = slice(None) if whole else active  # a view where all are guided, the usual case of the first steps
+        level = sigma[rows] if isinstance(sigma, Tensor) and sigma.ndim and len(sigma) == len(y) else sigma
+        gamma = run.cosine(y[rows], level, c[rows], u, self.space, self.center)
         run.gamma[-1] = run.gamma[-1].to(gamma).masked_scatter(active, gamma)
         run.memory["switched_at"], guided = self.decide(switched, run.i, gamma)
-        combined = run.combine(c[active], u)
-        mask = guided.reshape(-1, *(1,) * (y.ndim - 1))
-        spread = c.clone()
-        spread[active] = combined
-        return torch.where(mask, spread, c)
+        x0 = run.combine(c[rows], u)
+        if not whole:
+            x0 = c.index_put((active,), x0)
+        if self.switch == "next":  # whatever was guided stays guided in this evaluation
+            return x0
+        return torch.where(guided.reshape(-1, *(1,) * (y.ndim - 1)), x0, c)
 
     def decide(self, switched: Tensor, i: int, gamma: Tensor) -> tuple[Tensor, Tensor]:
         """The rule at evaluation i.
@@ -175,7 +177,7 @@ class LinearAG:
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(f"{path} holds no LinearAG coefficients: fit them again with fit_linear") from None
 
-    def check(self, denoiser: Denoiser, sampler: str, scale: float) -> None:
+    def check(self, denoiser: nn.Module, sampler: str, scale: float) -> None:
         """Raise `InputError` unless the coefficients were fitted for this network, sampler and scale."""
         for what, mine, theirs in (
             ("sampler", self.sampler, sampler),
@@ -191,25 +193,42 @@ class LinearAG:
         self, operation: str | float, run: Trajectory, y: Tensor, sigma: Sigma, conditions: dict[str, Any]
     ) -> Tensor:
         """One evaluation under a `Table` with these coefficients."""
-        i, level = run.i, float(torch.as_tensor(sigma).max())
-        if i >= len(self.sigmas) or not math.isclose(level, self.sigmas[i], rel_tol=1e-5):
-            raise InputError("the noise levels are not those the LinearAG coefficients were fitted on: fit them again")
-        if run.guided.scale != self.scale or operation == "uncond":
-            raise InputError(f"LinearAG was fitted for guidance of scale {self.scale:g}: fit it again for another")
-        s = expand_sigma(sigma, y)
-        history: list[tuple[Tensor, Tensor]] = run.memory.setdefault("history", [])
+        self.check_step(run.i, _level(sigma), run.guided.scale)
         if operation == "cfg":
             c, u = run.both(y, sigma, conditions)
             run.gamma[-1] = run.cosine(y, sigma, c, u)
-            history.append(((y - c) / s, (y - u) / s))
+            self.keep(run, y - c, y - u)
             return run.combine(c, u)
         c = run.one(y, sigma, conditions)
-        eps_c = (y - c) / s
-        known = torch.stack([*(a for a, _ in history), eps_c, *(b for _, b in history)])
-        weights = torch.tensor(self.coefficients[i], dtype=y.dtype, device=y.device)
-        eps_u = torch.tensordot(weights, known, 1)
-        history.append((eps_c, eps_u))
-        return c if operation == "cond" else run.combine(c, y - s * eps_u)
+        noise_u = self.keep(run, y - c)
+        return c if operation == "cond" else run.combine(c, y - noise_u)
+
+    def check_step(self, i: int, sigma: float, scale: float) -> None:
+        """Raise `InputError` unless evaluation i is at the noise level and scale it was fitted for."""
+        if i >= len(self.sigmas) or not math.isclose(sigma, self.sigmas[i], rel_tol=1e-5):
+            raise InputError("the noise levels are not those the LinearAG coefficients were fitted on: fit them again")
+        if scale != self.scale:
+            raise InputError(f"LinearAG was fitted for guidance of scale {self.scale:g}: fit it again for another")
+
+    def keep(self, run: Trajectory, noise_c: Tensor, noise_u: Tensor | None = None) -> Tensor:
+        """Remember what a run's estimates take from y, `sigma eps`, conditional and not; returns the latter.
+
+        Where it is not given it is estimated. All lie in one buffer, c and u of each evaluation in turn, so that the
+        combination is one product and nothing is gathered.
+        """
+        i = run.i
+        if i == 0:
+            run.memory["noise"] = noise_c.new_empty(2 * len(self.sigmas), noise_c.numel())
+        known = run.memory["noise"]
+        known[2 * i] = noise_c.flatten()
+        if noise_u is None:
+            b, ratio = self.coefficients[i], [self.sigmas[i] / s for s in self.sigmas[: i + 1]]
+            weights = [0.0] * (2 * i + 1)
+            weights[::2] = [w * r for w, r in zip(b[: i + 1], ratio, strict=True)]
+            weights[1::2] = [w * r for w, r in zip(b[i + 1 :], ratio[:-1], strict=True)]
+            noise_u = (known.new_tensor(weights) @ known[: 2 * i + 1]).view_as(noise_c)
+        known[2 * i + 1] = noise_u.flatten()
+        return noise_u
 
 
 def fit_linear(
@@ -232,15 +251,20 @@ def fit_linear(
     recorder = _Recorder(Guided(denoiser, scale))
     with torch.no_grad():
         SAMPLERS[sampler](recorder, x_T, check_sigmas(sigmas), **conditions)
+    fits = fit_steps(recorder.eps_c, recorder.eps_u, ridge)
+    return LinearAG(*fits, tuple(recorder.levels), float(scale), sampler, fingerprint(denoiser))
+
+
+def fit_steps(
+    eps_c: Sequence[Tensor], eps_u: Sequence[Tensor], ridge: float
+) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]:
+    """Coefficients and relative residuals for each evaluation, from both estimates of fully guided runs."""
     coefficients, residuals = [], []
-    for i in range(len(recorder.levels)):
-        regressors = torch.stack([*recorder.eps_c[: i + 1], *recorder.eps_u[:i]])
-        b, residual = least_squares(regressors, recorder.eps_u[i], ridge)
+    for i, target in enumerate(eps_u):
+        b, residual = least_squares(torch.stack([*eps_c[: i + 1], *eps_u[:i]]), target, ridge)
         coefficients.append(tuple(b.tolist()))
         residuals.append(residual)
-    return LinearAG(
-        tuple(coefficients), tuple(residuals), tuple(recorder.levels), float(scale), sampler, fingerprint(denoiser)
-    )
+    return tuple(coefficients), tuple(residuals)
 
 
 def least_squares(regressors: Tensor, target: Tensor, ridge: float = 0.0) -> tuple[Tensor, float]:
@@ -271,8 +295,12 @@ class _Recorder(Denoiser):
         return self.run.combine(c, u)
 
 
-def fingerprint(denoiser: Denoiser) -> str:
-    """A short hash of a denoiser's class and weights."""
+def _level(sigma: Sigma) -> float:
+    return sigma if isinstance(sigma, float) else float(torch.as_tensor(sigma).max())
+
+
+def fingerprint(denoiser: nn.Module) -> str:
+    """A short hash of a network's class and weights."""
     total = hashlib.sha256(type(denoiser).__name__.encode())
     for name, value in denoiser.state_dict().items():
         total.update(f"{name}{tuple(value.shape)}{float(value.double().sum()):.9e}".encode())

@@ -38,6 +38,7 @@ def ddim(x: Tensor, levels: list[float], randomness: Randomness, told: Told, *, 
         if v > 0:
             x = torch.add(x, normal_like(x, randomness), alpha=math.sqrt(v))
         told(s, x, x0)
+        del x0
     return x
 
 
@@ -69,6 +70,7 @@ def ddpm(
             else:
                 x = torch.add(x, z, alpha=math.sqrt(small if variance == "small" else large))
         told(s, x, x0)
+        del x0
     return x
 
 
@@ -98,6 +100,7 @@ def heun(
             x_next = x + (t - s_hat) * (0.5 * d + 0.5 * d_next)
         x = x_next
         told(s, x, x0)
+        del x0
     return x
 
 
@@ -115,6 +118,7 @@ def dpmpp_2m(x: Tensor, levels: list[float], randomness: Randomness, told: Told)
             x = torch.lerp(d, x, t / s)
             x0_old, h_old = x0, h
         told(s, x, x0)
+        del x0
     return x
 
 
@@ -133,6 +137,7 @@ def dpmpp_2m_sde(x: Tensor, levels: list[float], randomness: Randomness, told: T
             x = torch.add(torch.lerp(d, x, ratio), normal_like(x, randomness), alpha=t * math.sqrt(1 - ratio))
             x0_old, h_old = x0, h
         told(s, x, x0)
+        del x0
     return x
 
 
@@ -159,6 +164,7 @@ def unipc(
         p_old = min(order, i + 1, steps - i)
         x = x0 if t == 0 else _unipc_step(x, None, -math.log(t), lambdas, estimates, p_old, variant)
         told(s, x, x0)
+        del x0
     return x
 
 
@@ -189,9 +195,9 @@ def _unipc_step(
     # differences (x0s[-1 - j] - x0s[-1]) / ratio, each times -scale rho
     weights = [-scale * w / r for w, r in zip(rho, ratios, strict=False)]
     others = [*(x0s[-1 - j] for j in range(1, p)), *([] if x0_next is None else [x0_next])]
-    out = torch.add(x * math.exp(hh), x0s[-1], alpha=-phi - sum(weights))
+    out = (x * math.exp(hh)).add_(x0s[-1], alpha=-phi - sum(weights))
     for weight, other in zip(weights, others, strict=True):
-        out = torch.add(out, other, alpha=weight)
+        out.add_(other, alpha=weight)
     return out
 
 

@@ -69,6 +69,7 @@ class Digits(Denoiser):
         self.card = Card(kind="any", channels=1, sigma_range=(0.002, 10.0), conditions=conditions)
         self.null = {"label": -1}
         net = DiffusionUNet(1, classes, widths, blocks, embedding, unshuffle, guided)
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster; torch's stubs lack it
         self.inner = as_denoiser(net, "edm", EDM(sigma_data), card=self.card, null=self.null)
 
     @property

@@ -96,6 +96,7 @@ def _follow(
         except StopIteration as end:
             result: Tensor = end.value
             return result.to(dtype)
+        del answer, estimate, sent  # so that the network has their memory
 
 
 def learnt_variance(denoiser: Denoiser) -> Callable[..., tuple[Tensor, Tensor]]:

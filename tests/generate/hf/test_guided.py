@@ -6,9 +6,17 @@ from diffusers import DPMSolverMultistepScheduler, HeunDiscreteScheduler
 from diffusers.guiders import ClassifierFreeGuidance
 
 from unnoise.errors import InputError
-from unnoise.generate.adaptive_guidance import Adaptive
-from unnoise.generate.guidance import Full, Guided, Interval, Table
-from unnoise.generate.hf import AdaptiveGuidance, Scheduler, from_diffusers, grid, process, wrap_denoiser
+from unnoise.generate.adaptive_guidance import Adaptive, fit_linear
+from unnoise.generate.guidance import Full, Guided, Interval, Table, alternating, first
+from unnoise.generate.hf import (
+    AdaptiveGuidance,
+    Scheduler,
+    fit_linear_pipeline,
+    from_diffusers,
+    grid,
+    process,
+    wrap_denoiser,
+)
 from unnoise.generate.samplers import ddim
 from unnoise.noise.seeds import generator
 
@@ -122,6 +130,57 @@ def test_the_interval_guides_inside_only(rows):
         assert paid == 3 * (STEPS + 2) == guided.rows
 
 
+def test_a_table_guides_where_it_says(rows):
+    pipe, run = rows
+    plain, _ = run()
+    with wrap_denoiser(pipe, first(STEPS, STEPS)):
+        assert torch.equal(run()[0], plain)
+    with wrap_denoiser(pipe, first(2, STEPS)) as guided:
+        _, paid = run()
+        assert paid == 3 * (STEPS + 2) == guided.rows
+    with wrap_denoiser(pipe, first(1, STEPS - 1)), pytest.raises(InputError, match="makes more"):
+        run()
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_linear_guidance_in_a_pipeline_is_that_of_the_denoiser(rows, prediction):
+    """Fitted through the pipeline and through the library: as good; applied in both: the same latents."""
+    pipe, run = rows
+    pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, prediction_type=prediction)
+    linear = fit_linear_pipeline(pipe, run)
+    assert linear.scale == 4.0
+    table = alternating(STEPS, None, "linear", linear)
+    with wrap_denoiser(pipe, table) as guided:
+        latents, paid = run()
+        assert paid == 3 * (STEPS + STEPS // 2) == guided.rows
+    p, levels = process(pipe.scheduler), grid(pipe.scheduler, STEPS)
+    d = from_diffusers(pipe.unet, pipe.scheduler, null=torch.randn(1, 7, 16, generator=generator(2)))
+    noise = torch.cat([torch.randn(1, 4, 8, 8, generator=generator(i)) for i in range(3)])
+    start = (noise.double() / p.scale(levels[0])).float()
+    prompts = torch.randn(3, 7, 16, generator=generator(1))
+    ours = fit_linear(d, start, levels, 4.0, sampler="ddim", embedding=prompts)
+    assert ours.residuals == pytest.approx(linear.residuals, rel=0.02, abs=1e-6)
+    with torch.inference_mode():
+        y = ddim(Guided(d, 4.0, table), start, levels, embedding=prompts)
+    y = y * float(p.scale(levels[-1]))
+    assert (y - latents).abs().max() < 1e-5 * latents.abs().max()
+
+
+def test_linear_coefficients_belong_to_a_pipeline(rows):
+    pipe, run = rows
+    linear = fit_linear_pipeline(pipe, run)
+    table = alternating(STEPS, None, "linear", linear)
+    with wrap_denoiser(pipe, table), pytest.raises(InputError, match="scale 4"):
+        run(scale=5.0)
+    with wrap_denoiser(pipe, table), pytest.raises(InputError, match="noise levels"):
+        run(num_inference_steps=STEPS - 1)
+    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+    with pytest.raises(InputError, match="belong to the sampler DDIMScheduler"):
+        wrap_denoiser(pipe, table)
+    with pytest.raises(InputError, match="whole guided runs"):
+        fit_linear_pipeline(pipe, lambda: run(scale=1.0))
+
+
 def test_the_wrapped_pipeline_is_the_guided_denoiser(rows):
     """The same checkpoint through both doors: cosines, switches and latents agree."""
     pipe, run = rows
@@ -202,8 +261,8 @@ def test_the_guider_is_saved_and_opened(tmp_path, stable_diffusion):
 
 def test_what_cannot_be_guided_is_said(rows):
     pipe, _ = rows
-    with pytest.raises(InputError, match="Full, Interval or Adaptive"):
-        wrap_denoiser(pipe, Table(("cfg",)))
+    with pytest.raises(InputError, match="combines both predictions itself"):
+        wrap_denoiser(pipe, Table((6.0,)))
     with pytest.raises(InputError, match="is no pipeline with classifier-free guidance"):
         wrap_denoiser(pipe.unet)
     with pytest.raises(InputError, match="pass scheduler="):

@@ -19,6 +19,7 @@ from unnoise.app.cli.calibrate import calibrate
 from unnoise.app.cli.compare import compare
 from unnoise.app.cli.denoise import denoise
 from unnoise.app.cli.explain import explain
+from unnoise.app.cli.generalise import generalise
 from unnoise.app.cli.generate import generate
 from unnoise.app.cli.lists import data, methods, models, papers
 from unnoise.app.cli.noise import noise
@@ -44,6 +45,7 @@ app.command(rich_help_panel=LOOK)(noise)
 app.command(rich_help_panel=LOOK)(calibrate)
 app.command(rich_help_panel=LOOK)(compare)
 app.command(rich_help_panel=LOOK)(explain)
+app.command(rich_help_panel=LOOK)(generalise)
 app.command(rich_help_panel=BUILD)(train)
 app.command(rich_help_panel=BUILD)(reproduce)
 app.command(rich_help_panel=BUILD)(bench)

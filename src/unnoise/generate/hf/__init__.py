@@ -11,6 +11,7 @@ except ImportError:
     raise MissingExtra("diffusers") from None
 
 from unnoise.generate.hf.guider import AdaptiveGuidance
+from unnoise.generate.hf.linear import fit_linear_pipeline
 from unnoise.generate.hf.load import from_diffusers
 from unnoise.generate.hf.network import Network, save, to_scheduler
 from unnoise.generate.hf.process import Process, grid, process
@@ -25,6 +26,7 @@ __all__ = [
     "Process",
     "Scheduler",
     "Wrapped",
+    "fit_linear_pipeline",
     "from_diffusers",
     "grid",
     "process",

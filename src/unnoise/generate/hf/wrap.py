@@ -16,14 +16,14 @@ from torch import Tensor
 from unnoise.denoiser.base import Card, Denoiser, Sigma
 from unnoise.errors import InputError
 from unnoise.generate.adaptive_guidance import Adaptive
-from unnoise.generate.guidance import Full, Interval, Trace, Trajectory, cosine
+from unnoise.generate.guidance import Full, Interval, Table, Trace, Trajectory, cosine
 from unnoise.generate.hf.process import Process, process
 
 PARTS = ("unet", "transformer")
 _UNITS: Any = SimpleNamespace(card=Card(kind="any", value_range=None), denoiser=None)  # those of the network
 
 
-def wrap_denoiser(pipe: Any, policy: Full | Interval | Adaptive | None = None) -> Wrapped:
+def wrap_denoiser(pipe: Any, policy: Full | Interval | Adaptive | Table | None = None) -> Wrapped:
     """Let a policy decide where a pipeline pays for its unconditional predictions.
 
     Parameters
@@ -31,7 +31,8 @@ def wrap_denoiser(pipe: Any, policy: Full | Interval | Adaptive | None = None) -
     pipe : a pipeline of diffusers with a `unet` or `transformer` that is called once a step on the batch [negative,
         positive], as the Stable Diffusion ones do. Guidance scale, rescaling, negative prompts and schedulers stay the
         pipeline's; a guidance scale of 1 stays one prediction.
-    policy : `Adaptive()` by default. `Interval` counts in noise levels of the network's units.
+    policy : `Adaptive()` by default. `Interval` counts in noise levels of the network's units. A `Table` of the
+        operations "cfg", "cond" and, with coefficients of `fit_linear_pipeline`, "linear", one a call of the network.
 
     Returns
     -------
@@ -39,17 +40,21 @@ def wrap_denoiser(pipe: Any, policy: Full | Interval | Adaptive | None = None) -
 
     Raises
     ------
-    InputError : a pipeline of another kind, or a policy that is none of the three.
+    InputError : a pipeline of another kind, another policy or operation, LinearAG of another network or scheduler.
     """
     policy = Adaptive() if policy is None else policy
-    if not isinstance(policy, (Full, Interval, Adaptive)):
-        raise InputError(f"a pipeline is guided by Full, Interval or Adaptive, not {type(policy).__name__}")
+    if not isinstance(policy, (Full, Interval, Adaptive, Table)):
+        raise InputError(f"a pipeline is guided by Full, Interval, Adaptive or a Table, not {type(policy).__name__}")
+    if isinstance(policy, Table) and not {"cfg", "cond", "linear"}.issuperset(policy.operations):
+        raise InputError("a pipeline combines both predictions itself: a Table for it holds cfg, cond and linear")
     part = next((getattr(pipe, name) for name in PARTS if isinstance(getattr(pipe, name, None), torch.nn.Module)), None)
     if part is None or not hasattr(type(pipe), "do_classifier_free_guidance"):
         raise InputError(
             f"{type(pipe).__name__} is no pipeline with classifier-free guidance over a unet or transformer: use the "
             "guider AdaptiveGuidance, or from_diffusers"
         )
+    if isinstance(policy, Table) and policy.linear is not None:
+        policy.linear.check(part, type(pipe.scheduler).__name__, policy.linear.scale)
     return Wrapped(pipe, part, policy)
 
 
@@ -62,7 +67,7 @@ class Wrapped:
     rows : samples that went through the network in the last run, all in all.
     """
 
-    def __init__(self, pipe: Any, part: Any, policy: Full | Interval | Adaptive) -> None:
+    def __init__(self, pipe: Any, part: Any, policy: Full | Interval | Adaptive | Table) -> None:
         self.pipe, self.part, self.policy = pipe, part, policy
         self.rows = 0
         self.run: _Run | None = None
@@ -118,7 +123,10 @@ class Wrapped:
         run.ask = ask
         sigma = run.level(time)
         run.gamma.append(torch.full((n,), torch.nan))
-        u = self.policy.guide(run, x[n:], sigma, {})
+        if isinstance(self.policy, Table):
+            u = run.follow(self.policy, x[n:], sigma, float(self.pipe.guidance_scale))
+        else:
+            u = self.policy.guide(run, x[n:], sigma, {})
         run.i += 1
         out = torch.cat([u, run.conditional])
         return (out,) if isinstance(run.form, tuple) else type(run.form)(sample=out)
@@ -170,6 +178,32 @@ class _Run(Trajectory):
     def combine(self, c: Tensor, u: Tensor, scale: float | None = None) -> Tensor:
         """What goes into the unconditional place."""
         return u
+
+    def follow(self, table: Table, x_t: Tensor, sigma: float, scale: float) -> Tensor:
+        """What a table's next operation puts there."""
+        if self.i >= len(table.operations):
+            raise InputError(f"the policy has {len(table.operations)} evaluations, the pipeline makes more of them")
+        operation, linear = table.operations[self.i], table.linear
+        if linear is not None:
+            linear.check_step(self.i, sigma, scale)
+        if operation == "cfg":
+            u = Full().guide(self, x_t, sigma, {})
+            if linear is not None:
+                linear.keep(self, self.noise(self.conditional, x_t, sigma), self.noise(u, x_t, sigma))
+            return u
+        c = self.one(x_t, sigma, {})
+        if linear is None:
+            return c
+        noise_u = linear.keep(self, self.noise(c, x_t, sigma))
+        if operation == "cond":
+            return c
+        y = x_t.double() / self.process.scale(sigma)
+        u = self.process.output(y - noise_u, x_t, sigma).to(c.dtype)
+        return torch.cat([u, c[:, u.shape[1] :]], 1)  # a learnt variance is the conditional one's
+
+    def noise(self, out: Tensor, x_t: Tensor, sigma: float) -> Tensor:
+        """What an output of the network takes from y, `sigma eps`, float64."""
+        return x_t.double() / self.process.scale(sigma) - self.process.clean(out[:, : x_t.shape[1]], x_t, sigma)
 
     def cosine(self, y: Tensor, sigma: Sigma, c: Tensor, u: Tensor, space: str = "x0", center: bool = False) -> Tensor:
         """Of both predictions; `y` is the network's input here."""

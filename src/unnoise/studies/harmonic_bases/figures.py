@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unnoise.explain.harmonic_bases import Basis, Generalisation
+from unnoise.explain.harmonic_bases import Basis
+from unnoise.explain.harmonic_generalisation import Generalisation
 from unnoise.studies.drawing import canvas, to_webp
 from unnoise.studies.harmonic_bases.families import GRID
 from unnoise.studies.harmonic_bases.photographs import Sampled

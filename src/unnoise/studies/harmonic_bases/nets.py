@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from unnoise.explain.harmonic_data import c_alpha, disks, ray, shuffle_pixels
 from unnoise.explain.harmonic_nets import BFUNet
 from unnoise.explain.harmonic_training import NetOptions, train_net
 from unnoise.noise.seeds import generator
+from unnoise.training.loop import Progress
 from unnoise.training.options import FitOptions, Options
 
 SETS = 100  # photographs of each training set
@@ -58,13 +59,17 @@ class PatchOptions(Options):
 
 
 class FamilyOptions(Options):
-    """Pictures made from a few numbers: `n` of them to learn from, `test` others, of `side` pixels."""
+    """Pictures made from a few numbers: `n` of them to learn from, `test` others, of `side` pixels.
+
+    `floor` : of the noise levels that weigh the loss (see `harmonic_training.train_net`).
+    """
 
     n: int = Field(gt=0)
     test: int = Field(default=64, gt=1)
     side: int = Field(gt=3)
     net: NetOptions
     fit: FitOptions
+    floor: float | None = Field(default=None, gt=0)
 
 
 class SampleOptions(Options):
@@ -95,16 +100,18 @@ class Harmonic(Options):
 
 @dataclass(eq=False)
 class Networks:
-    """Trains when asked, once: by name and everything that shapes the result."""
+    """Trains when asked, once: by name and everything that shapes the result. `progress` hears of every step."""
 
     folder: Path
+    progress: Callable[[Progress], None] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def get(self, name: str, x: Tensor, net: NetOptions, fit: FitOptions) -> BFUNet:
+    def get(self, name: str, x: Tensor, net: NetOptions, fit: FitOptions, floor: float | None = None) -> BFUNet:
         """A network in `eval` mode, trained on x (N, 1, H, W)."""
         shape: dict[str, Any] = {"net": net.model_dump(), "fit": fit.model_dump(), "x": list(x.shape)}
+        shape |= {} if floor is None else {"floor": floor}
         key = hashlib.sha256(json.dumps(shape).encode() + x.numpy().tobytes()).hexdigest()[:12]
-        trained, self.seconds[name] = train_net(x, net, fit, self.folder / f"{name}-{key}")
+        trained, self.seconds[name] = train_net(x, net, fit, self.folder / f"{name}-{key}", floor, self.progress)
         return trained
 
 
@@ -141,14 +148,14 @@ def photo_patches(p: PatchOptions) -> Patches:
         named = [photographs[i] for i in order]
         groups = [named[:SETS], named[SETS:], [_gray(x) for _, x in clean_set("bsd68")]]
     counts = (most, most, p.test)
-    return Patches(*(_cut(g, n, p, seed) for seed, (g, n) in enumerate(zip(groups, counts, strict=True))))
+    return Patches(*(cut(g, n, p, seed) for seed, (g, n) in enumerate(zip(groups, counts, strict=True))))
 
 
 def _gray(x: Any) -> Any:
     return x if x.ndim == 2 else (x @ LUMA).astype(np.float32)
 
 
-def _cut(photographs: list[Any], n: int, p: PatchOptions, seed: int) -> Tensor:
+def cut(photographs: list[Any], n: int, p: PatchOptions, seed: int) -> Tensor:
     """n patches at random places, one of each photograph in turn, so that few patches are of many photographs."""
     found: list[list[Tensor]] = []
     for i, photograph in enumerate(photographs):
@@ -200,4 +207,4 @@ def family_pictures(p: Harmonic) -> Mapping[str, tuple[Tensor, Tensor]]:
 def family_network(all_: Networks, p: Harmonic, name: str, x: Tensor) -> BFUNet:
     """The network of one family."""
     o = {"disks": p.disks, "ray": p.ray}.get(name, p.c_alpha)
-    return all_.get(name, x, o.net, o.fit)
+    return all_.get(name, x, o.net, o.fit, o.floor)

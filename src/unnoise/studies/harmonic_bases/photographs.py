@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unnoise.explain.harmonic_bases import (
+from unnoise.explain.harmonic_bases import shrinkage_basis, singular_vectors, sure
+from unnoise.explain.harmonic_data import shuffle_pixels
+from unnoise.explain.harmonic_generalisation import (
     Generalisation,
     closest,
     generalisation_report,
+    kl_bound,
     picture_psnr,
-    shrinkage_basis,
     similarity,
-    sure,
 )
-from unnoise.explain.harmonic_data import shuffle_pixels
 from unnoise.explain.harmonic_nets import BFUNet
 from unnoise.explain.harmonic_sampler import sample_from_denoiser
 from unnoise.noise.seeds import generators, normal_like
@@ -206,6 +206,18 @@ def photo_tables(
             for n, s in samples.items()
         ),
     )
+    d = data.test[0].numel()
+    yield Table(
+        f"What two training sets leave open of the density between sigma {sigmas[0]:g} and {sigmas[-1]:g}",
+        ("N", "nats a patch", "nats a number"),
+        tuple(
+            (n, round(nats, 2), round(nats / d, 4))
+            for n, each in found.items()
+            for nats in [kl_bound(sigmas, [g.variance for g in each], d)]
+        ),
+        "The variance's part of the bound on KL(data, network): integral of variance / sigma³. The part of the error "
+        "that both networks share is not known, since the best denoiser of photographs is not.",
+    )
     yield _jacobians(nets, data, sigmas)
 
 
@@ -225,6 +237,7 @@ def _jacobians(nets: dict[int, Pair], data: Patches, sigmas: tuple[float, ...], 
             y = x + sigma * normal_like(x, generators(4, range(patches)))
             bases = [shrinkage_basis(pair[0], part) for part in y.split(1)]
             top = [float(b.eigenvalues[0]) for b in bases]
+            turned = [singular_vectors(pair[0], part, k=10) for part in y.split(1)]
             rows.append(
                 (
                     n,
@@ -232,11 +245,23 @@ def _jacobians(nets: dict[int, Pair], data: Patches, sigmas: tuple[float, ...], 
                     round(float(np.mean([b.trace for b in bases])), 1),
                     round(float(np.mean(top)), 3),
                     round(float(np.mean([b.asymmetry for b in bases])), 3),
+                    round(float(np.mean([v.values[0] for v in turned])), 3),
+                    round(float(np.mean([v.alignment.mean() for v in turned])), 3),
                     float(f"{max(b.homogeneity for b in bases):.1e}"),
                 )
             )
     return Table(
         f"Jacobians at {patches} test patches of {x[0].numel()} pixels, mean",
-        ("N", "sigma", "trace", "largest factor", "asymmetry", "J y against D(y), largest"),
+        (
+            "N",
+            "sigma",
+            "trace",
+            "largest factor",
+            "asymmetry",
+            "largest singular value",
+            "left against right, ten",
+            "J y against D(y), largest",
+        ),
         tuple(rows),
+        "Left against right: mean inner product of ten pairs of singular vectors, 1 for a symmetric Jacobian.",
     )

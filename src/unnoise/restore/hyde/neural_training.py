@@ -99,7 +99,9 @@ def train_on(
     torch.manual_seed(p.fit.seed)
     denoiser = Neural(p.arch)
     if isinstance(resume, Path) and not is_checkpoint(resume):
-        denoiser.load_state_dict(load(resume).state_dict())
+        begin = load(resume)
+        denoiser.load_state_dict(begin.state_dict())
+        denoiser.card.training["before"] = {k: begin.card.training.get(k) for k in ("command", "minutes", "steps")}
         resume = False
 
     def batch_at(k: int) -> Batch:

@@ -51,7 +51,7 @@ def test_one_network_gives_colours_and_a_map_and_learns_from_the_file(dng, unnoi
     assert rgb.mean() == pytest.approx(500 / 3936 * 65535, rel=0.03)
     learning = ("--adapt", "--set", "steps=2", "--set", "mask_k=20", "--set", "crop=32")
     said = unnoise("denoise", dng, "--method", "jdd", *learning, "-o", dng.with_name("d.npy"))
-    assert said.code == 0 and "learning from 1 pictures" in said.err, said.err
+    assert said.code == 0 and "learning from 1 picture for" in said.err, said.err
     assert np.load(dng.with_name("d.npy")).dtype == np.float32
 
 

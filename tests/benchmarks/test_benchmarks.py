@@ -73,8 +73,9 @@ def test_startup_starts(bench):
     assert report["results"][0]["seconds"][0] < report["results"][1]["seconds"][0]
 
 
-def test_a_large_file_passes_end_to_end(bench):
-    report = bench("large")
+@pytest.mark.parametrize("name", ["large", "large_cbsn"])
+def test_a_large_file_passes_end_to_end(bench, name):
+    report = bench(name)
     assert [r["name"] for r in report["results"]] == ["decode and encode", "tiles of 128", "tiles of 512"]
 
 

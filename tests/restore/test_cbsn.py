@@ -147,6 +147,7 @@ def test_the_target_of_the_invariance_loss_is_a_constant(net):
 
 def test_the_ramp_and_the_parts_add_up(net):
     assert [ramp(t) for t in (0, 100_000, 200_000, 300_000)] == [0, 0.5, 1, 1]
+    assert ramp(10**9, None) == 0
     x = torch.randn(1, 2, 20, 20, dtype=torch.float64)
     loss, parts = cbsn_loss(net, x, 50_000, generator=generator(0))
     total = parts["blind"] + parts["weight"] * (parts["self"] + 2 * parts["inv"])

@@ -93,7 +93,12 @@ def test_crops_are_the_pictures_own_pixels_and_a_function_of_the_step(picture):
         ([], {}, "no picture to learn from"),
         ([torch.zeros(1, 50, 50), torch.zeros(3, 50, 50)], {}, "1 and 3 channels"),
         ([torch.zeros(1, 50, 50)], {"minutes": 0}, "minutes must be a number > 0, got 0"),
-        ([torch.zeros(1, 12, 50)], {"stride_blind": 5}, "pictures of 12 pixels are too small"),
+        ([torch.zeros(1, 12, 50)], {"stride_blind": 5}, "side of 12 pixels is too small .* picture of 20 or more"),
+        ([torch.zeros(1, 50, 50)], {"stride_blind": 5, "crop": 3}, "crop of 3 is too small .* take 20 or more"),
+        ([torch.zeros(1, 50, 50)], {"stride_blind": 0}, "option of method cbsn: 'stride_blind' .* equal to 1, got 0"),
+        ([torch.zeros(1, 50, 50)], {"lam": -3}, "'lam' should be greater than or equal to 0, got -3"),
+        ([torch.zeros(1, 50, 50)], {"steps": 0}, "'steps' should be greater than 0, got 0"),
+        ([torch.zeros(3, 50, 50)], {"weights": CBSN(1, 8, 1, 8)}, "weights are for 1 channels, the pictures have 3"),
     ],
 )
 def test_pictures_that_cannot_be_learnt_from(pictures, options, message):

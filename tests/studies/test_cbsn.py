@@ -6,21 +6,46 @@ import torch
 from unnoise.errors import InputError
 from unnoise.noise.estimate import autocorrelation
 from unnoise.noise.seeds import generator
-from unnoise.restore.cbsn_training import LossOptions, StudyOptions
-from unnoise.studies.cbsn import OUTPUTS, camera_noise, run, study_pairs, trainings
+from unnoise.restore.cbsn_training import LossOptions
+from unnoise.studies.cbsn import run
+from unnoise.studies.cbsn.nets import OUTPUTS, TRAININGS, Study, loss_of, train_one
+from unnoise.studies.cbsn.pictures import camera_noise, study_pairs
+from unnoise.training.presets import load_preset, read_presets
 
 
 def test_the_smoke_preset_passes_its_checks():
     report = run("smoke")
     assert report.checks_passed, [check for check in report.checks if not check.passed]
-    assert [row[0] for row in report.tables[0].rows] == ["noisy", *OUTPUTS]
-    assert len(report.claims) == 4 and report.claims[0].interval is not None
+    assert [row[0] for row in report.tables[0].rows] == ["noisy", "median", *OUTPUTS]
+    assert [row[0] for row in report.tables[1].rows] == [10, 20]
+    assert len(report.claims) == 5 and all(claim.interval is not None for claim in report.claims)
+    assert report.figures[0].data[8:12] == b"WEBP"
+
+
+def test_a_training_that_was_cut_goes_on_and_one_that_ended_is_kept(tmp_path):
+    study = load_preset(Study, "cbsn_study", "smoke")
+    pairs = list(study_pairs(study.sets["samples"]))
+    whole = train_one(study, "cbsn", "samples", 0, pairs, tmp_path)
+    again = train_one(study, "cbsn", "samples", 0, pairs, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1 and again.seconds == pytest.approx(whole.seconds, abs=0.1)
+    assert [row["step"] for row in again.curve] == [10, 20]
+    for a, b in zip(whole.denoiser.parameters(), again.denoiser.parameters(), strict=True):
+        assert torch.equal(a, b)
+    train_one(study, "cbsn", "samples", 1, pairs, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_every_preset_is_valid():
+    assert set(read_presets("cbsn_study")) == {"smoke", "laptop", "paper"}
+    for name in read_presets("cbsn_study"):
+        for options in load_preset(Study, "cbsn_study", name).sets.values():
+            assert set(options.trainings) <= set(TRAININGS)
 
 
 def test_the_ablations_differ_in_one_thing():
     base = LossOptions().model_dump()
     changed = {
-        name: {k for k, v in o.model_dump().items() if v != base[k]} for name, o in trainings(LossOptions()).items()
+        name: {k for k, v in loss_of(name, LossOptions()).model_dump().items() if v != base[k]} for name in TRAININGS
     }
     assert changed == {"cbsn": set(), "plain": {"stride_blind", "ramp_steps"}, "no invariance": {"lam"}}
 
@@ -36,5 +61,5 @@ def test_demosaicked_noise_is_correlated_over_one_or_two_pixels():
 
 
 def test_an_unknown_set():
-    with pytest.raises(InputError, match="did you mean 'cc15'"):
-        next(study_pairs(StudyOptions(data="cc51")))
+    with pytest.raises(InputError, match=r"'sets\.samples\.source' should be 'samples', 'isp'"):
+        load_preset(Study, "cbsn_study", "smoke", ["sets.samples.source=cc51"])

@@ -10,6 +10,10 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "unnoise.benchmarks.large:run",
         "a 12-megapixel file end to end at several tile sizes: seconds and memory",
     ),
+    "large_cbsn": (
+        "unnoise.benchmarks.large_cbsn:run",
+        "the same with a C-BSN of the laptop's size",
+    ),
     "cubes": ("unnoise.benchmarks.cubes:run", "hyperspectral cubes beside HyDe: PSNR, spectral angle, seconds a cube"),
     "large_cube": (
         "unnoise.benchmarks.large_cube:run",

@@ -45,7 +45,7 @@ def photo(tile: int, scale: int) -> Work:
     """`denoise_file` on the picture."""
     from unnoise.restore.door import denoise_file
 
-    source = _picture(scale)
+    source = picture(scale)
     target = source.with_name("clean.jpg")
     return Work(
         lambda: denoise_file(source, target, "photo", sigma=10, tile=tile, overwrite=True),
@@ -57,7 +57,7 @@ def copy(scale: int) -> Work:
     """What reading and writing the file alone takes."""
     from unnoise.restore.door import denoise_file
 
-    source = _picture(scale)
+    source = picture(scale)
     target = source.with_name("copy.jpg")
     return Work(
         lambda: denoise_file(source, target, "photo", sigma=10, strength=0, overwrite=True),
@@ -65,7 +65,7 @@ def copy(scale: int) -> Work:
     )
 
 
-def _picture(scale: int) -> Path:
+def picture(scale: int) -> Path:
     """A photograph of scikit-image repeated to the size, with noise of level 10, in a folder of its own."""
     import atexit
     import shutil

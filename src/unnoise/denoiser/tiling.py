@@ -54,9 +54,7 @@ class Tiled(Denoiser):
         super().__init__()
         reach, stride = denoiser.card.reach, denoiser.card.stride
         if reach is None:
-            raise InputError(
-                f"{type(denoiser).__name__} looks at the whole picture and cannot be tiled: leave tile out"
-            )
+            raise InputError("this method looks at the whole picture and cannot be tiled: leave tile out")
         if any(edge < 1 for edge in (tile if isinstance(tile, tuple) else (tile,))):
             raise InputError(f"tile must be at least 1 pixel, got {tile}")
         self.denoiser = denoiser

@@ -170,12 +170,16 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     return x.mean((2, 3), keepdim=True), x.std((2, 3), correction=0, keepdim=True).clamp(min=floor)
 
 
-def ramp(step: int, ramp_steps: int = RAMP_STEPS) -> float:
+def ramp(step: int, ramp_steps: int | None = RAMP_STEPS) -> float:
     """Weight w(t) of the losses on the unmasked output: without it that path learns the identity first.
+
+    `None` is a plain blind-spot network, whose unmasked output never learns.
 
     >>> [ramp(t) for t in (0, 100_000, 200_000, 500_000)]
     [0.0, 0.5, 1.0, 1.0]
     """
+    if ramp_steps is None:
+        return 0.0
     return min(max(step / ramp_steps, 0.0), 1.0) if ramp_steps > 0 else 1.0
 
 
@@ -187,7 +191,7 @@ def cbsn_loss(
     stride_blind: int = 5,
     stride_inv: int = 2,
     lam: float = 2.0,
-    ramp_steps: int = RAMP_STEPS,
+    ramp_steps: int | None = RAMP_STEPS,
     generator: Randomness = None,
     index: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
@@ -277,13 +281,14 @@ class CBSN(Denoiser):
         tail: int = 64,
         mode: str = "unmasked",
         stride_blind: int = 5,
-        tile: int = 512,
+        tile: int = 256,
         pad: int = 32,
     ) -> None:
         super().__init__()
         self.config = {"in_channels": in_channels, "width": width, "n_modules": n_modules, "tail": tail}
         self.set_mode(mode)
         self.net = BlindSpotNet(in_channels, width, n_modules, tail)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self.in_channels, self.stride_blind, self.tile = in_channels, stride_blind, tile
         self.pad = max(pad, self.net.reach)
         self.card = Card(kind="any", channels=in_channels, value_range=None, reach=None)

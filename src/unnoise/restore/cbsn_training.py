@@ -21,9 +21,10 @@ from unnoise.denoiser.base import Denoiser
 from unnoise.errors import InputError, MissingData
 from unnoise.noise.seeds import generator
 from unnoise.restore.cbsn import CBSN, cbsn_loss, random_subsample, statistics, suggest_stride
+from unnoise.restore.photo import fast_precision
 from unnoise.training.loop import Batch, Progress, fit
 from unnoise.training.options import FitOptions, Options
-from unnoise.training.presets import load_preset
+from unnoise.training.presets import checked, load_preset
 from unnoise.zoo.files import load, save
 
 Told = Callable[[Progress], None] | None
@@ -41,12 +42,12 @@ class NetOptions(Options):
 
 
 class LossOptions(Options):
-    """Of `restore.cbsn.cbsn_loss`; `ramp_steps` is where the weight of the unmasked losses reaches 1."""
+    """Of `restore.cbsn.cbsn_loss`; `ramp_steps` is where the weight of the unmasked losses reaches 1, `None`: never."""
 
     stride_blind: int = Field(default=5, ge=1)
     stride_inv: int = Field(default=2, ge=1)
     lam: float = Field(default=2.0, ge=0)
-    ramp_steps: int = Field(default=200_000, ge=0)
+    ramp_steps: int | None = Field(default=200_000, ge=0)
 
 
 class DataOptions(Options):
@@ -60,26 +61,6 @@ class DataOptions(Options):
     crop: int = Field(default=120, ge=10)
 
 
-class StudyOptions(Options):
-    """Of `studies.cbsn`.
-
-    Attributes
-    ----------
-    data : one of `studies.cbsn.SETS`; "isp" puts noise of variance `a x + b` on camera pictures before
-        demosaicking.
-    seeds, pictures, crop : networks of each kind, pictures at most, and their largest side.
-    above_noisy : least gain in dB over the noisy pictures that bears the claim out, fixed before the run.
-    """
-
-    data: str = "isp"
-    seeds: int = Field(default=3, ge=1)
-    pictures: int = Field(default=100, ge=1)
-    crop: int = Field(default=240, ge=16)
-    a: float = Field(default=0.02, ge=0)
-    b: float = Field(default=0.0012, ge=0)
-    above_noisy: float = 2.0
-
-
 class CBSNPreset(Options):
     """One preset of `presets/cbsn.yaml`."""
 
@@ -87,7 +68,6 @@ class CBSNPreset(Options):
     data: DataOptions
     loss: LossOptions = LossOptions()
     fit: FitOptions
-    study: StudyOptions = StudyOptions()
 
 
 def train(
@@ -105,10 +85,10 @@ def train(
     pictures = read_pictures((place(name, data) for name in p.data.train), p.net.in_channels, p.data.ending)
     settings = [part for override in overrides for part in ("--set", override)]
     command = shlex.join(["unnoise", "train", "cbsn", "--preset", preset, *settings])
-    denoiser, minutes, steps = train_on(pictures, p.net, p.loss, p.fit, p.data.crop, out, resume, progress)
+    denoiser, seconds, steps = train_on(pictures, p.net, p.loss, p.fit, p.data.crop, out, resume, progress)
     denoiser.card.training.update(
-        data=", ".join(p.data.train), pictures=len(pictures), command=command, minutes=minutes, steps=steps,
-        data_licence=p.data.licence,
+        data=", ".join(p.data.train), pictures=len(pictures), command=command, minutes=round(seconds / 60, 2),
+        steps=steps, data_licence=p.data.licence,
     )  # fmt: skip
     return save(out / "cbsn.safetensors", denoiser, arch="cbsn", config=p.net.model_dump(mode="json"))
 
@@ -123,8 +103,11 @@ def train_on(
     resume: bool | Path = False,
     progress: Told = None,
     init: CBSN | None = None,
+    evaluate: Callable[[CBSN], dict[str, float]] | None = None,
 ) -> tuple[CBSN, float, int]:
-    """Train on noisy pictures (C, H, W) with white at 1: the denoiser, the minutes and the steps it took.
+    """Train on noisy pictures (C, H, W) with white at 1: the denoiser, the seconds and the steps it took.
+
+    `evaluate` is given the averaged network every `evaluate_every` steps; its numbers go into the log.
 
     Raises
     ------
@@ -152,10 +135,19 @@ def train_on(
     def loss_of(model: nn.Module, batch: Batch) -> Tensor:
         return cbsn_loss(model, batch["x"], int(batch["step"][0]), index=batch["index"], **loss.model_dump())[0]
 
+    def measured(averaged: nn.Module) -> dict[str, float]:
+        assert evaluate is not None
+        shown = CBSN(**net.model_dump(), stride_blind=loss.stride_blind)
+        shown.net.load_state_dict(averaged.state_dict())
+        return evaluate(shown.eval())
+
     config = {"net": net.model_dump(mode="json"), "loss": loss.model_dump(mode="json"), "fit": options.model_dump()}
-    fitted = fit(denoiser.net, loss_of, batch_at, out, options, config=config, resume=resume, progress=progress)
+    fitted = fit(
+        denoiser.net, loss_of, batch_at, out, options, config=config, resume=resume,
+        evaluate=measured if evaluate else None, progress=progress,
+    )  # fmt: skip
     denoiser.net.load_state_dict(fitted.net.state_dict())
-    return denoiser.eval(), round(fitted.seconds / 60, 2), fitted.step
+    return denoiser.eval(), fitted.seconds, fitted.step
 
 
 def noisy_crops(pictures: Sequence[Tensor], k: int, size: int, crop: int, seed: int) -> Tensor:
@@ -226,7 +218,8 @@ def adapt(
 
     Raises
     ------
-    InputError : no pictures, mixed channels, pictures that are too small, minutes that are not above 0.
+    InputError : no pictures, mixed channels, pictures or a crop that are too small, minutes that are not above 0, an
+        option outside its range.
     """
     if not pictures:
         raise InputError("there is no picture to learn from: give one or a folder of them")
@@ -239,27 +232,36 @@ def adapt(
     if stride_blind is None:
         # the noise that reaches furthest decides; a stride too large costs detail, one too small leaves the noise
         stride_blind = max(suggest_stride(p[None]) for p in pictures)
-    lcm = math.lcm(stride_blind, stride_inv)
-    side = max(min(p.shape[1:]) for p in pictures)
-    crop = min(crop, side) // lcm * lcm
-    if crop < max(2 * lcm, 16):
-        raise InputError(
-            f"pictures of {side} pixels are too small to learn from: give one of {max(2 * lcm, 16)} or more"
-        )
+    given = "an option of method cbsn"
+    loss = checked(LossOptions, {"stride_blind": stride_blind, "stride_inv": stride_inv, "lam": lam}, given)
+    crop = _fitting(crop, max(min(p.shape[1:]) for p in pictures), math.lcm(stride_blind, stride_inv))
     init = _start(weights)
-    net = NetOptions(in_channels=channels.pop(), width=width, n_modules=n_modules, tail=32)
-    if init is not None:
-        net = NetOptions(**init.config)
-    loss = LossOptions(stride_blind=stride_blind, stride_inv=stride_inv, lam=lam, ramp_steps=0)
-    timed = steps or _affordable(pictures, net, loss, crop, batch, minutes)
-    loss = loss.model_copy(update={"ramp_steps": int(0.4 * timed)})
-    options = FitOptions(
-        steps=timed, batch=batch, lr=lr, warmup=min(50, timed // 10), clip=10.0, beta2=0.999, ema=0.995, seed=seed,
-        precision="32-true", save_minutes=1e6,
-    )  # fmt: skip
+    if init is not None and {init.in_channels} != channels:
+        raise InputError(f"the weights are for {init.in_channels} channels, the pictures have {channels.pop()}")
+    net = {"in_channels": channels.pop(), "width": width, "n_modules": n_modules, "tail": 32}
+    shape = checked(NetOptions, net if init is None else init.config, given)
+    options = checked(FitOptions, {
+        "steps": LEAST_STEPS if steps is None else steps, "batch": batch, "lr": lr, "clip": 10.0, "beta2": 0.999,
+        "ema": 0.995, "seed": seed, "precision": "bf16-mixed" if fast_precision() == "bfloat16" else "32-true",
+        "save_minutes": 1e6,
+    }, given)  # fmt: skip
+    if steps is None:
+        steps = _affordable(pictures, shape, loss, crop, batch, minutes)
+    loss = loss.model_copy(update={"ramp_steps": int(0.4 * steps)})
+    options = options.model_copy(update={"steps": steps, "warmup": min(50, steps // 10)})
     with tempfile.TemporaryDirectory() as folder:
-        denoiser, _, _ = train_on(pictures, net, loss, options, crop, Path(folder), False, progress, init)
+        denoiser, _, _ = train_on(pictures, shape, loss, options, crop, Path(folder), False, progress, init)
     return {"weights": denoiser}
+
+
+def _fitting(crop: int, side: int, lcm: int) -> int:
+    """The largest crop up to `crop` that a picture of that side holds and both strides divide."""
+    least = max(2 * lcm, 16)
+    if side < least:
+        raise InputError(f"a side of {side} pixels is too small to learn from: give a picture of {least} or more")
+    if crop < least:
+        raise InputError(f"a crop of {crop} is too small for these strides: take {-(-least // lcm) * lcm} or more")
+    return min(crop, side) // lcm * lcm
 
 
 def _affordable(
@@ -271,7 +273,9 @@ def _affordable(
     for k in range(4):
         start = time.perf_counter()
         x = noisy_crops(pictures, k, batch, crop, 0)
-        cbsn_loss(model, x, 1, **loss.model_dump())[0].backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast_precision() == "bfloat16"):
+            total = cbsn_loss(model, x, 1, **loss.model_dump())[0]
+        total.backward()
         seconds.append(time.perf_counter() - start)
     # four tenths of the run have part of the losses only, but the optimiser and averaging cost about as much
     return max(LEAST_STEPS, int(60 * minutes / sorted(seconds[1:])[1]))

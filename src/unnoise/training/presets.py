@@ -42,6 +42,11 @@ def load_preset(schema: type[P], slug: str, preset: str = "laptop", overrides: S
     for override in overrides:
         _apply(values, override)
         source += f" with {override}"
+    return checked(schema, values, source)
+
+
+def checked(schema: type[P], values: dict[str, Any], source: str) -> P:
+    """The options with these values; an `InputError` that begins with `source` says what does not fit."""
     try:
         return schema.model_validate(values)
     except ValidationError as error:

@@ -40,7 +40,9 @@ def adapt_to(
         raise InputError(f"method {method} does not learn from pictures: leave --adapt out, or use one of {able}")
     from unnoise.training.progress import bar
 
-    console.print(f"learning from {len(sources)} pictures for {minutes:g} minutes", markup=False)
+    many = "1 picture" if len(sources) == 1 else f"{len(sources)} pictures"
+    long = f"{options['steps']} steps" if options.get("steps") else f"{minutes:g} minutes"
+    console.print(f"learning from {many} for {long}", markup=False)
     if METHODS[method].kinds == ("raw",):
         from unnoise.restore.door import raw_of
         from unnoise.restore.jdd import learnt_from

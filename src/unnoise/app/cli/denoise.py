@@ -98,6 +98,8 @@ def denoise(
     if adapt:
         from unnoise.app.cli.adapt import adapt_to
 
+        if not many:
+            refuse_existing(targets[0], overwrite)  # before it learns, not after it
         parsed = adapt_to(sources, method, minutes, max_pixels, parsed, errors, sigma)
     with watch(errors, len(sources)) as start:
         for source, target in zip(sources, targets, strict=True):

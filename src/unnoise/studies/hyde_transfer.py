@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -130,7 +130,7 @@ def seams(net: Neural, x: Cube, o: TransferOptions) -> float:
     return energy["crop"] / energy["cosine"]
 
 
-def _means(network: str, cubes: Iterable[str], runs: list[list[tuple[float, ...]]]) -> list[tuple[Any, ...]]:
+def _means(network: str, cubes: Iterable[str], runs: Sequence[Sequence[tuple[float, ...]]]) -> list[tuple[Any, ...]]:
     """Rows of the table: scores of every cube, averaged over runs."""
     means = ([fmean(column) for column in zip(*of_cube, strict=True)] for of_cube in zip(*runs, strict=True))
     return [(network, name, *(round(v, 2) for v in values)) for name, values in zip(cubes, means, strict=True)]

@@ -42,6 +42,7 @@ def test_status(tiny, tmp_path, monkeypatch):
     (tmp_path / "set" / "a.txt").unlink()
     assert status(tiny) == "changed"
     assert status(tiny._replace(path="other")) == "missing"
+    assert status(tiny._replace(sha256="", files=0), verify=True) == "present"  # never counted
     monkeypatch.delenv("UNNOISE_DATA")
     assert status(tiny) == "missing"
 
@@ -62,7 +63,8 @@ def test_require(tmp_path, monkeypatch):
 
 def test_entries_are_complete():
     for name, entry in DATASETS.items():
-        assert name == entry.name and all(entry) and re.fullmatch("[0-9a-f]{24}", entry.sha256)
+        assert name == entry.name and entry.path and entry.licence and entry.source and entry.used_for
+        assert bool(re.fullmatch("[0-9a-f]{24}", entry.sha256)) == bool(entry.files)
         assert not Path(entry.path).is_absolute()
     assert len({entry.path for entry in DATASETS.values()}) == len(DATASETS)
 

@@ -54,3 +54,16 @@ def test_data_range_only_scales():
 def test_smaller_than_the_window_is_an_error():
     with pytest.raises(InputError, match="smaller than the window of 11"):
         ssim(np.zeros((10, 40)), np.zeros((10, 40)))
+
+
+def test_an_even_window_is_scikit_images_default():
+    from skimage.metrics import structural_similarity
+
+    rng = np.random.default_rng(4)
+    x = rng.random((20, 24, 4))
+    y = (x + 0.1 * rng.standard_normal(x.shape)).clip(0, 1)
+    assert ssim(y, x, sigma=None) == pytest.approx(
+        structural_similarity(255 * y, 255 * x, data_range=255, channel_axis=2)
+    )
+    with pytest.raises(InputError, match="window of 7"):
+        ssim(np.zeros((6, 40)), np.zeros((6, 40)), sigma=None)

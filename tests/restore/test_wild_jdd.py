@@ -13,6 +13,7 @@ from unnoise.noise.seeds import generator
 from unnoise.restore.wild_jdd import (
     JDDOutput,
     WildJDD,
+    bound_loss,
     local_variance,
     nig_elbo,
     nig_posterior,
@@ -108,6 +109,33 @@ def test_the_prior_has_the_local_variance_as_its_mode():
         local_variance(x, x, 4)
 
 
+def test_the_prior_is_the_noise_of_the_samples_and_not_the_error_of_the_interpolation():
+    g = generator(3)
+    z = torch.rand(1, 3, 64, 64, dtype=D, generator=g)  # nothing that can be interpolated
+    deviation = torch.tensor([0.02, 0.05, 0.1], dtype=D)[None, :, None, None]
+    noise = deviation * torch.randn(z.shape, dtype=D, generator=g)
+    xi = local_variance(demosaick(mosaic(z + noise), "bilinear"), z, 15)
+    for c in range(3):
+        assert float(xi[:, c].mean()) == pytest.approx(float(deviation[0, c]) ** 2, rel=0.1)
+
+
+def test_a_mean_that_is_off_does_not_raise_the_noise_map():
+    """The bound alone would be least at a beta larger by lam / 2 of the squared error."""
+    x, y = (0.5 + 0.1 * torch.rand(1, 3, 12, 12, dtype=D, generator=generator(i)) for i in range(2))
+    lam, alpha, beta = 300.0, 23.5, torch.full((1, 3, 12, 12), 0.05, dtype=D)
+    best = nig_posterior(x, y, lam, alpha, beta)
+    off = [t.clone().requires_grad_() for t in best._replace(mean=best.mean + 0.03)]
+    gradients = torch.autograd.grad(bound_loss(x, y, JDDOutput(*off), lam, alpha, beta).sum(), off)
+    assert max(float(g.abs().max()) for g in gradients[1:]) < 1e-8  # maps are at their best already
+    plain = torch.autograd.grad(-nig_elbo(x, y, JDDOutput(*off), lam, alpha, beta).elbo.sum(), off)
+    assert float(plain[3].max()) < -1.0  # where the bound wants a larger beta
+    assert float(gradients[0].min()) > 0  # and the mean is drawn back
+    at_best = [t.clone().requires_grad_() for t in best]
+    loss = bound_loss(x, y, JDDOutput(*at_best), lam, alpha, beta)
+    assert torch.allclose(loss, -nig_elbo(x, y, best, lam, alpha, beta).elbo)
+    assert max(float(g.abs().max()) for g in torch.autograd.grad(loss.sum(), at_best)) < 1e-8
+
+
 def test_interpolation_keeps_samples_ramps_and_constants():
     z = torch.rand(1, 3, 10, 12, dtype=D)
     assert torch.equal(mosaic(demosaick(mosaic(z), "bilinear")), mosaic(z))
@@ -154,16 +182,33 @@ def test_tiles_do_not_show(config, size):
 
 
 @pytest.mark.parametrize("config", [SMALL, DENSE])
-def test_the_reach_holds_at_every_phase(config):
+def test_the_sight_of_the_mean_holds_at_every_phase(config):
     net = trained(config)
-    edge = 2 * net.reach + 12
+    edge = 2 * net.sight + 12
     x = torch.rand(1, 1, edge, edge, dtype=D, requires_grad=True)
     out = net(x).mean
+    assert torch.equal(out, net.mean(x))
     for row in range(net.stride):
         at = edge // 2 // net.stride * net.stride + row
         [g] = torch.autograd.grad(out[0, :, at, at].sum(), x, retain_graph=True)
         seen = torch.nonzero(g[0, 0].any(1)).flatten()
-        assert at - net.reach <= int(seen.min()) and int(seen.max()) <= at + net.reach
+        assert at - net.sight <= int(seen.min()) and int(seen.max()) <= at + net.sight
+
+
+@pytest.mark.parametrize("heads", ["shared", "separate"])
+@pytest.mark.parametrize("config", [SMALL, DENSE])
+def test_the_reach_of_the_noise_map_holds(config, heads):
+    net = trained(config, heads)
+    edge = 2 * net.reach + 16
+    x = torch.rand(1, 1, edge, edge, dtype=D, generator=generator(2))
+    with torch.no_grad():
+        before = net(x)
+        for at in range(edge // 2, edge // 2 + net.stride):
+            changed = x.clone()
+            changed[0, 0, at, at] += 5
+            for a, b in zip(before, net(changed), strict=True):
+                moved = torch.nonzero((a - b)[0].abs().amax((0, 1)) > 1e-12).flatten()
+                assert at - net.reach <= int(moved.min()) and int(moved.max()) <= at + net.reach
 
 
 def test_a_collapsed_alpha_gives_the_mode():

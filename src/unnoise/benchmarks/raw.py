@@ -72,7 +72,7 @@ def jdd(quick: bool) -> Work:
 
     @torch.inference_mode()
     def develop(y: Picture, level: float) -> Picture:
-        [mean] = tiled(net, torch.from_numpy(y)[None, None], keep=lambda out, piece: (out.mean,))
+        [mean] = tiled(net, torch.from_numpy(y)[None, None], keep=lambda piece: (net.mean(piece),), reach=net.sight)
         return _picture(mean)
 
     return _work(develop, quick)

@@ -23,11 +23,13 @@ def root() -> Path | None:
 
 
 def status(dataset: DataSet, verify: bool = False) -> Status:
-    """Whether a data set is there with its number of files; with `verify`, also with its hash."""
+    """Whether a data set is there with its number of files, if that is known; with `verify`, also with its hash."""
     base = root()
     if base is None or not (base / dataset.path).exists():
         return "missing"
     path = base / dataset.path
+    if not dataset.files:
+        return "present"
     if len(_files(path)) != dataset.files or (verify and tree_hash(path) != dataset.sha256):
         return "changed"
     return "present"

@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 
 class DataSet(NamedTuple):
-    """One data set: key, place under the root, licence as its source states it, source, hash, files, purpose."""
+    """One data set: key, place under the root, licence as its source states it, source, hash, files, purpose.
+
+    Hash and files are empty for one that is read but was never at hand to be counted.
+    """
 
     name: str
     path: str
@@ -223,6 +226,24 @@ DATASETS: dict[str, DataSet] = {
             "4249a87d6d91dc452b0d4717",
             120,
             "photon transfer and dark frames (eld)",
+        ),
+        DataSet(
+            "sid_sony",
+            "SID/Sony",
+            "MIT repository; the photographs for research",
+            "cchen156/Learning-to-See-in-the-Dark: Sony",
+            "",
+            0,
+            "low-light raw pairs (eld)",
+        ),
+        DataSet(
+            "eld",
+            "ELD",
+            "MIT repository; the photographs for research",
+            "Vandermode/ELD: ELD dataset",
+            "",
+            0,
+            "low-light raw pairs of four cameras (eld)",
         ),
         DataSet(
             "astro",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unnoise.data.formats import EXTENSIONS, RAW_EXTENSIONS
 from unnoise.data.inputs import expand_inputs
-from unnoise.data.raw import Raw, read_raw
+from unnoise.data.raw import Raw, is_raw, read_raw
 from unnoise.errors import InputError
 
 COLUMNS = ("file", "kind", "iso", "exposure", "snap")
@@ -47,7 +47,10 @@ class _Frame:
 
 
 def read_calibration(
-    bias: Iterable[str | Path], flats: Iterable[str | Path], table: str | Path | None = None, **levels: Any
+    bias: Iterable[str | Path],
+    flats: Iterable[str | Path],
+    table: str | Path | None = None,
+    pattern: str | None = None,
 ) -> Calibration:
     """Read the frames of a calibration.
 
@@ -57,17 +60,17 @@ def read_calibration(
     table : `frames.csv` with the columns file, kind (bias or flat), iso, exposure, snap; files beside it. Without it
         ISO and exposure are those of the EXIF data; without those one ISO is assumed and flats of equal mean are
         paired.
-    levels : `pattern`, `black`, `white` as `read_raw` takes them.
+    pattern : Bayer order or "mono", by default that of a camera file, and mono for pictures, which do not tell.
 
     Raises
     ------
     InputError : a file that cannot be read or is no raw frame, a table without a column, nothing to read.
     """
     if table is not None:
-        dark, lit = _from_table(Path(table), levels)
+        dark, lit = _from_table(Path(table), pattern)
     else:
         known = (*RAW_EXTENSIONS, *EXTENSIONS)
-        dark, lit = ([_frame(p, levels) for p in expand_inputs(which, known)] for which in (bias, flats))
+        dark, lit = ([_frame(p, pattern) for p in expand_inputs(which, known)] for which in (bias, flats))
     if not dark or not lit:
         raise InputError(f"there are {len(dark)} bias frames and {len(lit)} flats: a calibration needs both")
     notes: list[str] = []
@@ -113,7 +116,7 @@ def _exposures(flats: Sequence[_Frame], notes: list[str]) -> list[list[NDArray[A
     return groups
 
 
-def _from_table(path: Path, levels: dict[str, Any]) -> tuple[list[_Frame], list[_Frame]]:
+def _from_table(path: Path, pattern: str | None) -> tuple[list[_Frame], list[_Frame]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -132,13 +135,12 @@ def _from_table(path: Path, levels: dict[str, Any]) -> tuple[list[_Frame], list[
             iso, exposure = float(row["iso"]), float(row["exposure"]) if row["exposure"] else None
         except ValueError:
             raise InputError(f"{path} line {number}: iso and exposure must be numbers, got {row}") from None
-        raw = read_raw(path.parent / row["file"], **levels)
-        kinds[row["kind"]].append(_Frame(path.parent / row["file"], raw, iso, exposure))
+        kinds[row["kind"]].append(replace(_frame(path.parent / row["file"], pattern), iso=iso, exposure=exposure))
     return kinds["bias"], kinds["flat"]
 
 
-def _frame(path: Path, levels: dict[str, Any]) -> _Frame:
-    raw = read_raw(path, **levels)
+def _frame(path: Path, pattern: str | None) -> _Frame:
+    raw = read_raw(path, pattern=pattern or (None if is_raw(path) else "mono"))
     return _Frame(path, raw, raw.iso, raw.exposure)
 
 

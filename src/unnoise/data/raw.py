@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
+EXPOSURE, ISO = 33434, 34855  # TIFF/EP: exposure time in seconds, ISO speed
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,13 +323,17 @@ def _write_dng(path: Path, raw: Raw) -> None:
         (50728, "2I", 3, neutral, True),  # AsShotNeutral
         (50778, "H", 1, 21, True),  # CalibrationIlluminant1: D65
     ]
+    if raw.iso is not None:
+        tags.append((ISO, "H", 1, min(round(raw.iso), 65535), True))
+    if raw.exposure is not None:
+        tags.append((EXPOSURE, "2I", 1, Fraction(raw.exposure).limit_denominator(1_000_000).as_integer_ratio(), True))
     tifffile.imwrite(
         path, raw.mosaic, photometric=32803, planarconfig=1, metadata=None, software="unnoise", extratags=tags
     )
 
 
 def _exposure(path: Path) -> tuple[float | None, float | None]:
-    """ISO and exposure time of a TIFF-like camera file; most are."""
+    """ISO and exposure time of a TIFF-like camera file; most are. DNG files may state them outside of the EXIF part."""
     import tifffile
 
     from unnoise.data.photo_read import quiet
@@ -336,8 +342,8 @@ def _exposure(path: Path) -> tuple[float | None, float | None]:
         with quiet(), tifffile.TiffFile(path) as file:
             tags = file.pages.first.tags
             exif = tags.valueof("ExifTag") or {}
-            iso = exif.get("ISOSpeedRatings") or exif.get("PhotographicSensitivity")
-            return _positive(iso), _positive(exif.get("ExposureTime"))
+            iso = exif.get("ISOSpeedRatings") or exif.get("PhotographicSensitivity") or tags.valueof(ISO)
+            return _positive(iso), _positive(exif.get("ExposureTime") or tags.valueof(EXPOSURE))
     except Exception:  # not a TIFF, or one that only its maker understands: then the file does not say
         return None, None
 

@@ -20,7 +20,7 @@ def ssim(
     data_range: float = 1.0,
     clip: bool = True,
     border: int = 0,
-    sigma: float = 1.5,
+    sigma: float | None = 1.5,
 ) -> float:
     """Mean structural similarity, at most 1, of a picture or over a batch.
 
@@ -35,7 +35,8 @@ def ssim(
     data_range : the value that means white.
     clip : clip the estimate to [0, data_range].
     border : pixels left out at each side before anything else.
-    sigma : of the window, whose radius is `int(3.5 * sigma + 0.5)`.
+    sigma : of the window, whose radius is `int(3.5 * sigma + 0.5)`; `None` for an even window of 7 x 7 with sample
+        covariances, which is scikit-image's default and what papers on raw denoising report.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def ssim(
 
     ((a, b),) = samples(x_hat, x, False, border)
     height, width = a.shape[:2]
-    window = 2 * int(3.5 * sigma + 0.5) + 1
+    window = 7 if sigma is None else 2 * int(3.5 * sigma + 0.5) + 1
     if min(height, width) < window:
         raise InputError(f"a picture of {height} x {width} pixels is smaller than the window of {window}")
     estimate, truth = (v.astype(np.float64).reshape(height, width, -1) for v in (a, b))
@@ -60,9 +61,10 @@ def ssim(
         estimate,
         truth,
         data_range=data_range,
-        gaussian_weights=True,
-        sigma=sigma,
-        use_sample_covariance=False,
+        gaussian_weights=sigma is not None,
+        sigma=sigma or 0.0,
+        win_size=window,
+        use_sample_covariance=sigma is None,
         channel_axis=2,
     )
     return float(value)

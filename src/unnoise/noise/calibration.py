@@ -25,6 +25,7 @@ Frames = Sequence[NDArray[Any]]
 METHODS = ("pairs", "spatial")
 SATURATION = 0.7  # of the brightest level that is not clipped; above it the response bends
 ENOUGH = 16  # frames from which their mean is the fixed pattern; that of fewer holds their noise, and softens its tails
+LIT = 0.05  # of the brightest flat, from which a dark frame is none
 CLIPPED = 0.01  # share of pixels at an end of the scale from which a frame tells nothing
 BAYER = {"RGGB": (0, 1, 2, 3), "GRBG": (1, 0, 3, 2), "GBRG": (2, 3, 0, 1), "BGGR": (3, 2, 1, 0)}
 """Bayer order -> place in the 2 x 2 cell, row by row, of R, the green beside R, the green beside B, and B."""
@@ -126,7 +127,7 @@ def calibrate(
         raise unknown("calibration method", method, METHODS)
     if pattern != "mono" and pattern not in BAYER:
         raise unknown("Bayer order", pattern, ["mono", *BAYER])
-    _check(bias, flats, pattern, method)
+    _check(bias, flats, pattern, method, black)
     top = max(float(np.max(f)) for groups in flats.values() for g in groups for f in g) if white is None else white
     fits = [_fit_iso(iso, bias[iso], flats[iso], pattern, black, top, method, debias) for iso in sorted(bias)]
     per_frame = [(math.log(f.gain), i, f) for f in fits for i in range(len(f.read))]
@@ -314,7 +315,13 @@ def _lag_one(x: Array) -> float:
     return float((c[1:] * c[:-1]).sum() / max(float((c**2).sum()), 1e-300))
 
 
-def _check(bias: Mapping[float, Frames], flats: Mapping[float, Sequence[Frames]], pattern: str, method: str) -> None:
+def _check(
+    bias: Mapping[float, Frames],
+    flats: Mapping[float, Sequence[Frames]],
+    pattern: str,
+    method: str,
+    black: float | None,
+) -> None:
     """Everything that can be wrong with the frames, before any work."""
     if not bias or not flats:
         raise InputError(f"there are {len(bias)} ISO values with bias frames and {len(flats)} with flats: give both")
@@ -348,11 +355,14 @@ def _check(bias: Mapping[float, Frames], flats: Mapping[float, Sequence[Frames]]
             )
         means = [float(np.mean(f)) for f in frames]
         levels = [float(np.mean([np.mean(f) for f in g])) for g in flats[iso]]
-        span = max(levels) - min(means)
-        if max(means) > min(means) + 0.05 * max(span, 0.0) or max(means) > max(levels):
+        # as dark as each other, as the darkest flat at least, and as black where that is known
+        dark = min(*means, min(levels), *([] if black is None else [black]))
+        if max(means) > dark + LIT * max(max(levels) - dark, 0.0):
+            known = "" if black is None else f", black is {black:g}"
             raise InputError(
-                f"the bias frames of ISO {iso:g} are not dark: their means reach {max(means):.1f} where the "
-                f"darkest has {min(means):.1f} and the brightest flat {max(levels):.1f}; cover the lens"
+                f"the bias frames of ISO {iso:g} are not dark: their means lie between {min(means):.1f} and "
+                f"{max(means):.1f}, those of the flats between {min(levels):.1f} and {max(levels):.1f}{known}; "
+                "cover the lens"
             )
         single = next((i for i, g in enumerate(flats[iso]) if len(g) < 2), None)
         if method == "pairs" and single is not None:

@@ -7,6 +7,8 @@ dark", raw in and raw out.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ from unnoise.noise.seeds import Randomness
 from unnoise.noise.sensor import CameraNoise
 
 LEVELS = 4  # halvings of the resolution
-STRIDE = 2**LEVELS
+LEAST_ROW = 16  # dark pixels from which the mean of a row says something
 
 
 class UNetSID(nn.Module):
@@ -52,7 +54,10 @@ class UNetSID(nn.Module):
         skips.pop()
         for up, merge in zip(self.up, self.merge, strict=True):
             x = merge(torch.cat([up(x), skips.pop()], 1))
-        return self.last(x)
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # in 16 bits, rounding the picture would be an error of its own
+            return self.last(x.to(self.last.weight.dtype))
 
 
 class _Twice(nn.Module):
@@ -143,9 +148,19 @@ def illumination_correct(pred: Tensor, gt: Tensor) -> Tensor:
     return pred if float(energy) == 0 else (pred * ((p * g).sum() / energy)).to(pred.dtype)
 
 
-def banding(output: Tensor, truth: Tensor) -> float:
-    """Standard deviation of the row means of what is left of the noise, packed `(C, h, w)`: the rows one still sees."""
-    return float((output - truth).mean((0, 2)).std())
+def banding(output: Tensor, truth: Tensor, below: float = math.inf) -> float:
+    """Standard deviation of the means of sensor rows of `output - truth`, packed `(4, h, w)`: the rows one still sees.
+
+    Only pixels whose truth lies `below` a value count, and rows that have `LEAST_ROW` of them; NaN without two such.
+    """
+    dark = truth.amax(0) < below
+    counts = dark.sum(1)
+    kept = counts >= min(LEAST_ROW, dark.shape[1])
+    if int(kept.sum()) < 2:
+        return math.nan
+    error = (output - truth).unflatten(0, (2, 2)).mean(1)  # R with G1, G2 with B: the two sensor rows of a packed one
+    means = ((error * dark).sum(2) / counts.clamp(min=1))[:, kept]
+    return float(means.var(1).mean().sqrt())
 
 
 def unprocess(rgb: Tensor) -> Tensor:

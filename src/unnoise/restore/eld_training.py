@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -43,26 +42,54 @@ class NoiseOptions(Options):
     ratio: tuple[float, float] = (100.0, 300.0)
 
 
+class SensorOptions(Options):
+    """A sensor of `studies.eld`.
+
+    Attributes
+    ----------
+    name : in the report.
+    frames : "emva1288", the dark and lit frames of a real sensor, or the name of a camera, to draw them from.
+    gain, shape : of the camera then: K in DN per electron, and lambda.
+    size, dark : height and width of frames that are drawn, and how many dark ones.
+    models : noise models that networks are trained with, keys of `studies.eld.MODELS`.
+    """
+
+    name: str
+    frames: str = "emva1288"
+    gain: float = Field(default=1.0, gt=0)
+    shape: float = Field(default=0.0, gt=-0.5, lt=0.5)
+    size: tuple[int, int] = (480, 640)
+    dark: int = Field(default=50, ge=32)
+    models: tuple[str, ...] = ("G", "G+P", "T", "ELD", "real")
+
+
 class StudyOptions(Options):
     """Of `studies.eld`.
 
     Attributes
     ----------
-    frames : "emva1288", a real sensor, or "drawn", from a known one.
-    models : noise models that networks are trained with, keys of `studies.eld.MODELS`.
+    sensors : on which networks are trained and tested.
     seeds, pictures, crop : how many networks a model, pictures to test on, and their largest side.
-    ratios : low-light factors of the test.
-    above_gp, above_real : least gain in dB that bears the claims out, fixed before the run.
+    trained, ratios : range of low-light factors to train with, and those of the test.
+    sets : names of `restore.eld_quality.SETS` to try a network on that is trained with the preset's own noise, where
+        they are on this machine.
+    published : set to ratio to PSNR in dB of the paper, to stand beside.
+    dark : linear value (of white) under which a pixel counts as dark in the measure of rows.
+    claims : what is claimed to the range that bears it out, fixed before the run.
+    keep : folder in which networks stay, so that a study that was stopped goes on.
     """
 
-    frames: Literal["emva1288", "drawn"] = "emva1288"
-    models: tuple[str, ...] = ("G", "G+P", "ELD", "real")
+    sensors: tuple[SensorOptions, ...] = ()
     seeds: int = Field(default=3, ge=1)
     pictures: int = Field(default=20, ge=1)
     crop: int = Field(default=320, ge=16)
-    ratios: tuple[float, ...] = (100.0, 200.0, 400.0)
-    above_gp: float = 0.0
-    above_real: float = -0.2
+    trained: tuple[float, float] = (200.0, 600.0)
+    ratios: tuple[float, ...] = (200.0, 400.0, 600.0)
+    sets: tuple[str, ...] = ()
+    published: dict[str, dict[int, float]] = Field(default_factory=dict)
+    dark: float = Field(default=0.05, gt=0)
+    claims: dict[str, dict[str, float]] = Field(default_factory=dict)
+    keep: str | None = None
 
 
 class ELDPreset(Options):

@@ -46,8 +46,8 @@ class Developed:
     Attributes
     ----------
     rgb : (H, W, 3) float32, linear camera colours without white balance, black at 0 and white at 1.
-    std : standard deviation of the noise that was found in the interpolated input, of the same shape and units; `None`
-        unless asked for. Holds the error of the interpolation, so it is larger at edges.
+    std : standard deviation of the sensor's noise that was found at each place and colour, of the same shape and units;
+        `None` unless asked for.
     choice, law, seconds : why, the law of the noise in units of white, and the time taken.
     """
 
@@ -139,14 +139,15 @@ def demosaic_denoise(
     if device is not None:
         net, mosaic = net.to(device), mosaic.to(device)
 
-    def keep(out: JDDOutput, piece: Tensor) -> tuple[Tensor, ...]:
-        picture = curve.inverse(out.mean)
+    def keep(piece: Tensor) -> tuple[Tensor, ...]:
+        out: JDDOutput | None = net(piece) if map else None
+        picture = curve.inverse(net.mean(piece) if out is None else out.mean)
         if strength < 1:
             picture = torch.lerp(curve.straight(demosaick(piece, "bilinear")), picture, strength)
         picture = picture.clamp(0, 1)
-        return (picture, out.variance().sqrt() * curve.slope(picture)) if map else (picture,)
+        return (picture,) if out is None else (picture, out.variance().sqrt() * curve.slope(picture))
 
-    maps = tiled(net, mosaic, tile, keep, progress)
+    maps = tiled(net, mosaic, tile, keep, net.reach if map else net.sight, progress)
     height, width = raw.mosaic.shape
 
     def as_picture(t: Tensor) -> NDArray[np.float32]:

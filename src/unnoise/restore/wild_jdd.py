@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -25,6 +25,9 @@ from unnoise.restore.photo import fast_precision
 FLOOR = (0.8 / 255) ** 2  # of the local variance: smaller ones make KL_IG hundreds of nats and drown the picture
 LOGS = (math.log(1e-8), math.log(1e4))
 HEADS = ("shared", "separate")
+MEASURED = [0, 5, 6, 11]
+"""Of the packed maps (colour, place in the cell), those of the colour that the sensor measured at the place."""
+SEEN = 2 + 6 + 6  # packed pixels around one that `_levels` looks at
 
 
 class JDDOutput(NamedTuple):
@@ -85,6 +88,29 @@ def nig_elbo(
     return ELBO(rec - kl_normal - kl_ig_weight * kl_ig, rec, kl_normal, kl_ig)
 
 
+def bound_loss(
+    x_tilde: Tensor,
+    y: Tensor,
+    out: JDDOutput,
+    lam: float,
+    alpha: float,
+    beta: Tensor,
+    kl_ig_weight: float = 1.0,
+    window: int = 7,
+) -> Tensor:
+    """Minus the bound, per pixel and channel, for a mean that is still learning: its errors are not taken for noise.
+
+    With y* the best mean for a known y, minus the bound of q is that of q with y* for its mean, plus
+    `(lam + 1) / 2 alpha^ / beta^ (mean - y*)²`. Together they are least at `beta^ = beta + (lam + 1) / 2 (mean - y*)²`:
+    a mean that is off by more than `sigma / sqrt(lam)` would be a noise map many times too large. So the maps learn
+    from the first part alone, and the mean from the second, weighted as if they had learnt its error over a window.
+    """
+    best = (lam * y + x_tilde) / (lam + 1)
+    rest = nig_elbo(x_tilde, y, out._replace(mean=best), lam, alpha, beta, kl_ig_weight).elbo
+    gap = (lam + 1) / 2 * (out.mean - best).square()
+    return (out.alpha / (out.beta + smooth(gap, window))).detach() * gap - rest
+
+
 def nig_posterior(x_tilde: Tensor, y: Tensor, lam: float, alpha: float, beta: Tensor) -> JDDOutput:
     """The exact posterior for a known y, at which the bound equals the evidence."""
     shape = torch.ones_like(x_tilde)
@@ -103,19 +129,33 @@ def student_t_evidence(x_tilde: Tensor, y: Tensor, lam: float, alpha: float, bet
 
 
 def local_variance(x_tilde: Tensor, y: Tensor, window: int = 7) -> Tensor:
-    """Squared difference smoothed by a Gaussian window of spatial deviation `(window - 1) / 2`; mirrored borders.
+    """Mean squared difference at the samples of a colour nearby, `(B, 3, H, W)`: the sensor's noise.
 
-    Takes the interpolation error along, so it is larger at edges: not the sensor's noise alone.
+    Weights are those of a Gaussian window of spatial deviation `(window - 1) / 2`, mirrored at borders. Only what the
+    sensor measured counts, at all places: interpolated values are off by the interpolation, which at an edge outweighs
+    weak noise.
     """
+    at = measured(x_tilde)
+    return smooth(at * (x_tilde - y).square(), window) / smooth(at, window)
+
+
+def smooth(x: Tensor, window: int) -> Tensor:
+    """x `(B, C, H, W)` under a Gaussian window of spatial deviation `(window - 1) / 2`, mirrored at borders."""
     if window < 3 or window % 2 == 0:
         raise InputError(f"the window must be odd and at least 3, got {window}")
-    r = window // 2
-    k = torch.exp(-0.5 * (torch.arange(-r, r + 1, dtype=x_tilde.dtype, device=x_tilde.device) / r) ** 2)
+    r, channels = window // 2, x.shape[1]
+    k = torch.exp(-0.5 * (torch.arange(-r, r + 1, dtype=x.dtype, device=x.device) / r) ** 2)
     k = k / k.sum()
-    channels = x_tilde.shape[1]
-    e = F.pad((x_tilde - y).square(), (r, r, r, r), mode="reflect")
-    e = F.conv2d(e, k.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-    return F.conv2d(e, k.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    x = F.pad(x, (r, r, r, r), mode="reflect")
+    x = F.conv2d(x, k.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    return F.conv2d(x, k.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+
+
+def measured(like: Tensor) -> Tensor:
+    """1 where the sensor of an RGGB mosaic measured the colour, else 0, `(1, 3, H, W)`."""
+    at = like.new_zeros(1, 3, *like.shape[2:])
+    at[:, 0, 0::2, 0::2] = at[:, 1, 0::2, 1::2] = at[:, 1, 1::2, 0::2] = at[:, 2, 1::2, 1::2] = 1
+    return at
 
 
 def prior(variance: Tensor, window: int = 7) -> tuple[float, Tensor]:
@@ -178,13 +218,13 @@ class WildJDD(nn.Module):
         resolution of the packed mosaic. groups 0: the small net, `blocks` plain residual blocks at packed resolution.
     window : p of the prior, which sets the scale of alpha; lam : confidence in the references.
     heads : "shared": one last convolution for all four maps; "separate": the three uncertainty maps from a small
-        network of their own, better for small trunks, which sees the mosaic and the logarithm of its local variance.
+        network of their own, better for small trunks, which sees the mosaic and the levels of `_levels`.
     precision : "bfloat16" or "float32" arithmetic inside when not training; the last convolutions and the sum are
         always float32. `None`: what `restore.photo.fast_precision` says.
 
     Attributes
     ----------
-    stride, reach : pixel grid of equivariance and receptive-field radius.
+    stride, reach : pixel grid of equivariance and receptive-field radius of all maps; sight : that of the mean.
     card : of the weights.
 
     >>> net = WildJDD(width=8, groups=0, blocks=1)
@@ -223,8 +263,8 @@ class WildJDD(nn.Module):
         self.last = nn.Conv2d(width, 12 if self.separate else 48, 3, padding=1)
         layers = [self.last]
         if self.separate:
-            small = max(8, width // 2)
-            self.noise = nn.Sequential(nn.Conv2d(8, small, 3, padding=1), nn.ReLU())
+            small = max(16, width)
+            self.noise = nn.Sequential(nn.Conv2d(13, small, 3, padding=1), nn.ReLU())
             self.noise_last = nn.Conv2d(small, 36, 3, padding=1)
             layers.append(self.noise_last)
         for layer in layers:
@@ -234,7 +274,8 @@ class WildJDD(nn.Module):
         self.stride = 4 if groups else 2
         inner = 2 * groups * blocks * convs + 4 if groups else 2 * blocks
         # in packed pixels, head and last convolution included; a packed pixel is two, of which either may be the edge
-        self.reach = 2 * (inner + 2) + 2
+        self.sight = 2 * (inner + 2) + 2
+        self.reach = self.sight + 2 * (SEEN + 2) * self.separate
         self.precision = precision or fast_precision()
         self.card = Card(
             kind="raw",
@@ -252,21 +293,15 @@ class WildJDD(nn.Module):
             what = "is demosaicked already" if mosaic.ndim == 4 and mosaic.shape[1] == 3 else "is no mosaic"
             raise InputError(f"data of shape {tuple(mosaic.shape)} {what}: give (B, 1, H, W) of 4 x 4 or more")
         x_tilde = demosaick(mosaic, "bilinear")
-        height, width = mosaic.shape[2:]
-        padded = _even(mosaic, self.stride)
-        packed = F.pixel_unshuffle(padded, 2).contiguous(memory_format=torch.channels_last)
-        device, fast = mosaic.device.type, self.precision == "bfloat16"
-        # while training, the training loop has chosen the arithmetic already
-        with nullcontext() if self.training else torch.autocast(device, torch.bfloat16, enabled=fast):
-            first = self.head(packed)
-            h = self.up(self.body(self.down(first))) + first
-            g = self.noise(torch.cat([packed, _log_variance(packed)], 1)) if self.separate else None
-        with torch.autocast(device, enabled=False):
-            maps = self.last(h.to(self.last.weight.dtype))
-            if g is not None:
+        packed, maps = self._trunk(mosaic)
+        if self.separate:
+            # without a gradient: the noise map must not shape the picture
+            seen = torch.cat([packed, _levels(maps[:, MEASURED].detach())], 1)
+            with self._arithmetic(mosaic):
+                g = self.noise(seen)
+            with torch.autocast(mosaic.device.type, enabled=False):
                 maps = torch.cat([maps, self.noise_last(g.to(maps.dtype))], 1)
-        maps = F.pixel_shuffle(maps, 2)[..., :height, :width].to(x_tilde.dtype)
-        dy, log_lam, log_alpha, log_beta = maps.chunk(4, 1)
+        dy, log_lam, log_alpha, log_beta = _whole(maps, x_tilde).chunk(4, 1)
 
         def positive(log: Tensor, offset: float | Tensor) -> Tensor:
             return (log + offset).clamp(*LOGS).exp()
@@ -278,16 +313,52 @@ class WildJDD(nn.Module):
             positive(log_beta, self.log_beta),
         )
 
+    def mean(self, mosaic: Tensor) -> Tensor:
+        """The mean alone, `(B, 3, H, W)`, for less."""
+        x_tilde = demosaick(mosaic, "bilinear")
+        return x_tilde + _whole(self._trunk(mosaic)[1], x_tilde)[:, :3]
 
-def _log_variance(packed: Tensor) -> Tensor:
-    """Logarithm of the variance of each colour over 3 x 3 samples, about 0 for noise of level 8 (of 255).
+    def _trunk(self, mosaic: Tensor) -> tuple[Tensor, Tensor]:
+        """The packed mosaic, mirrored to the stride, and the maps of the last convolution, at its resolution."""
+        packed = F.pixel_unshuffle(_even(mosaic, self.stride), 2).contiguous(memory_format=torch.channels_last)
+        with self._arithmetic(mosaic):
+            first = self.head(packed)
+            h = self.up(self.body(self.down(first))) + first
+        with torch.autocast(mosaic.device.type, enabled=False):
+            return packed, self.last(h.to(self.last.weight.dtype))
 
-    The maps are logarithms of variances: from values alone, two small layers would have to learn the logarithm, whose
+    def _arithmetic(self, mosaic: Tensor) -> AbstractContextManager[None]:
+        """Of the inner layers; while training, the training loop has chosen it already."""
+        if self.training:
+            return nullcontext()
+        return torch.autocast(mosaic.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def _whole(maps: Tensor, like: Tensor) -> Tensor:
+    """Packed maps at the resolution, and of the size and dtype, of a picture."""
+    return F.pixel_shuffle(maps, 2)[..., : like.shape[2], : like.shape[3]].to(like.dtype)
+
+
+def _levels(taken: Tensor) -> Tensor:
+    """What tells noise from texture: nine logarithms of variances, about 0 for noise of level 8 (of 255).
+
+    Of what the trunk took away from the samples `(B, 4, h, w)`: its power over 5 x 5, a colour at a time; the least of
+    that over 9 x 9, which texture that the trunk does not know cannot raise; and the least over 13 x 13 of all colours
+    together. Logarithms, as the maps are: from values alone, two small layers would have to learn the logarithm, whose
     slope is steepest where noise is weakest, and training would run away.
     """
-    planes = F.pad(packed, (1, 1, 1, 1), mode="replicate")
-    mean, square = F.avg_pool2d(planes, 3, 1), F.avg_pool2d(planes.square(), 3, 1)
-    return ((square - mean.square()).clamp(min=0) + FLOOR / 10).log() / 2 + 3.5
+    power = _mean_of(taken.square(), 5)
+    parts = [power, _least(power, 9), _least(power.mean(1, keepdim=True), 13)]
+    return (torch.cat(parts, 1) + FLOOR / 10).log() / 2 + 3.5
+
+
+def _least(x: Tensor, window: int) -> Tensor:
+    """Of each window, evened out over as large a one."""
+    return _mean_of(-F.max_pool2d(-x, window, 1, window // 2), window)
+
+
+def _mean_of(x: Tensor, window: int) -> Tensor:
+    return F.avg_pool2d(x, window, 1, window // 2, count_include_pad=False)
 
 
 def _even(mosaic: Tensor, stride: int) -> Tensor:
@@ -297,29 +368,30 @@ def _even(mosaic: Tensor, stride: int) -> Tensor:
     return F.pad(mosaic, pad, mode="reflect") if any(pad) else mosaic
 
 
-Parts = Callable[[JDDOutput, Tensor], tuple[Tensor, ...]]
-
-
 def tiled(
     net: WildJDD,
     mosaic: Tensor,
     tile: int = 512,
-    keep: Parts = lambda out, mosaic: tuple(out),
+    keep: Callable[[Tensor], tuple[Tensor, ...]] | None = None,
+    reach: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Tensor, ...]:
-    """`keep(net(mosaic), mosaic)` tile by tile, equal to rounding: origins on the stride, halos of the reach, clipped
-    at borders. `keep` makes maps `(B, C, H, W)` out of the posterior, so that no more than those is held."""
+    """`keep(mosaic)` tile by tile, equal to rounding: origins on the stride, halos of the reach, clipped at borders.
+
+    `keep` makes maps `(B, C, H, W)` out of a piece that see no further than `reach`, so that no more than those is
+    held; by default all four of the posterior.
+    """
     if tile < 1:
         raise InputError(f"tile must be at least 1 pixel, got {tile}")
-    step, halo = (-(-n // net.stride) * net.stride for n in (tile, net.reach))
+    make = keep or (lambda piece: tuple(net(piece)))
+    step, halo = (-(-n // net.stride) * net.stride for n in (tile, net.reach if reach is None else reach))
     height, width = mosaic.shape[2:]
     wholes: tuple[Tensor, ...] = ()
     for top in range(0, height, step):
         for left in range(0, width, step):
             bottom, right = min(top + step, height), min(left + step, width)
             a, b = max(top - halo, 0), max(left - halo, 0)
-            piece = mosaic[..., a : min(bottom + halo, height), b : min(right + halo, width)]
-            parts = keep(net(piece), piece)
+            parts = make(mosaic[..., a : min(bottom + halo, height), b : min(right + halo, width)])
             if not wholes:
                 wholes = tuple(p.new_empty(*p.shape[:2], height, width) for p in parts)
             for whole, part in zip(wholes, parts, strict=True):

@@ -11,18 +11,22 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unnoise.errors import InputError
 from unnoise.noise.demosaick import demosaick
 from unnoise.noise.seeds import generator
-from unnoise.restore.wild_jdd import JDDOutput, WildJDD, local_variance, nig_elbo, prior
+from unnoise.restore.wild_jdd import JDDOutput, WildJDD, bound_loss, measured, prior
 from unnoise.training.loop import Progress
 
 OFFSETS = tuple((dy, dx) for dy in (-2, 0, 2) for dx in (-2, 0, 2) if (dy, dx) != (0, 0))
 """Neighbours of the same colour of the mosaic: nearer ones share samples through the interpolation."""
 LEAST_STEPS = 10
-LEAST_KEPT = 0.3  # share of neighbours under which the noise map is too low for the data
+AHEAD = 10.0  # how much faster the noise map learns than the picture, whose changes it must follow
+STRIDE = 4  # samples between the places at which noise is measured
+QUARTER, NORMAL_QUARTER = 0.25, 0.31864  # of differences, and that quantile of |n|, n standard normal
+LEAST_KEPT = 0.3  # share of neighbours that agree under which there is too little to learn from
 
 
 def shifted(x: Tensor, offset: tuple[Tensor, Tensor]) -> Tensor:
@@ -46,8 +50,33 @@ def neighbours(size: tuple[int, int, int], g: torch.Generator | None = None) -> 
 
 
 def agreement(x_tilde: Tensor, y: Tensor, sigma: Tensor, mask_k: float = 2.0) -> Tensor:
-    """Where the neighbour y does not clearly show something else: `|y - x~| <= mask_k sigma`, as 0 and 1."""
-    return ((y - x_tilde).abs() <= mask_k * sigma).to(x_tilde.dtype)
+    """Where the neighbour y does not clearly show something else: `|y - x~| <= mask_k sigma`, as 0 and 1.
+
+    `sigma` is the deviation of samples; interpolated values, means of two or four of them, vary less.
+    """
+    share = measured(x_tilde)
+    share = torch.where(share > 0, 1.0, 0.5)
+    for colour, (row, column) in ((0, (0, 1)), (0, (1, 0)), (2, (0, 1)), (2, (1, 0))):
+        share[:, colour, row::2, column::2] = 0.5**0.5  # at greens
+    return ((y - x_tilde).abs() <= mask_k * sigma * share).to(x_tilde.dtype)
+
+
+def sample_noise(raw: Tensor) -> Tensor:
+    """Deviation of the noise of samples near each pixel of mosaics `(B, 1, H, W)`, for each colour, `(B, 3, H, W)`.
+
+    From the lower quarter of the differences of neighbouring samples of a colour over some 9 x 9 of them: it needs
+    neither a truth nor a network that knows this noise, and edges, which are few, do not enter; fine texture does.
+    """
+    planes = F.pixel_unshuffle(raw, 2)
+    b, _, h, w = planes.shape
+    around = F.pad(planes, (1, 1, 1, 1), mode="reflect")
+    near = [around[..., 1 + dy : 1 + dy + h, 1 + dx : 1 + dx + w] for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1))]
+    apart = torch.stack([(each - planes).abs() for each in near], 2).flatten(0, 1) / 2**0.5
+    windows = F.unfold(F.pad(apart, (4, 4, 4, 4), mode="replicate"), 9, stride=STRIDE)
+    level = windows.kthvalue(round(QUARTER * windows.shape[1]), 1).values / NORMAL_QUARTER
+    coarse = level.reshape(b, 4, *(-(-n // STRIDE) for n in (h, w)))
+    sigma = F.interpolate(coarse, (h, w), mode="bilinear")
+    return demosaick(F.pixel_shuffle(sigma, 2), "bilinear")
 
 
 def adaptation_loss(
@@ -55,6 +84,8 @@ def adaptation_loss(
 ) -> tuple[Tensor, float]:
     """Minus the masked mean bound with a random neighbour as the reference, and the share of pixels kept.
 
+    Prior and mask take the noise from the samples themselves: the network's own map is of noise that it knows, which
+    this is not, and a mask of too small a noise keeps the neighbours whose noise happens to be the pixel's.
     The network's mean enters with the share `1 / (lam + 1)` of the input that the best posterior mean keeps, so that it
     is itself the picture without that share, and nothing has to be taken out afterwards.
     """
@@ -62,12 +93,12 @@ def adaptation_loss(
     x_tilde = demosaick(raw, "bilinear")
     b, _, h, w = raw.shape
     y = shifted(x_tilde, neighbours((b, h, w), g))
-    kept = agreement(x_tilde, y, out.variance().sqrt().detach(), mask_k)
-    # the difference of two noisy samples has twice their variance
-    alpha, beta = prior(local_variance(x_tilde, y, window) / 2, window)
+    sigma = sample_noise(raw)
+    kept = agreement(x_tilde, y, sigma, mask_k)
+    alpha, beta = prior(sigma.square(), window)
     posterior = out._replace(mean=(lam * out.mean + x_tilde) / (lam + 1))
-    bound = nig_elbo(x_tilde, y, posterior, lam, alpha, beta).elbo
-    return -(kept * bound).sum() / kept.sum().clamp(min=1), float(kept.mean())
+    loss = bound_loss(x_tilde, y, posterior, lam, alpha, beta, window=window)
+    return (kept * loss).sum() / kept.sum().clamp(min=1), float(kept.mean())
 
 
 def finetune(
@@ -86,7 +117,7 @@ def finetune(
     """Adapt a network in place to raw mosaics `(1, H, W)` in RGGB order, without any reference; the share kept.
 
     `lam` is the weak confidence in a neighbour; the mask leaves out neighbours further than `mask_k` deviations. A
-    share under 0.3 says that the noise map is too low for these data: use a larger `mask_k`.
+    share under 0.3 says that they differ by more than noise nearly everywhere: use a larger `mask_k`.
 
     Raises
     ------
@@ -96,7 +127,10 @@ def finetune(
         raise InputError(f"adaptation takes mosaics (1, H, W) of {crop} x {crop} or more: give larger ones")
     if crop % 2 or crop < 8:
         raise InputError(f"a crop of {crop} cuts a Bayer cell: make it even and 8 or more")
-    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+    maps = [p for name, p in net.named_parameters() if name.startswith("noise")]
+    picture = [p for name, p in net.named_parameters() if not name.startswith("noise")]
+    groups: list[dict[str, Any]] = [{"params": picture}, {"params": maps, "lr": AHEAD * lr}]
+    optimizer = torch.optim.Adam(groups, lr=lr)
     share = 0.0
     net.train()
     for k in range(steps):
@@ -149,7 +183,7 @@ def adapt(
 
     Raises
     ------
-    InputError : mosaics that are too small, minutes that are not above 0, or a noise map that is too low for the data.
+    InputError : mosaics that are too small, minutes that are not above 0, or neighbours that hardly ever agree.
     """
     from unnoise.restore.jdd import network
 

@@ -20,7 +20,7 @@ from unnoise.noise.demosaick import demosaick, mosaic
 from unnoise.noise.seeds import generator
 from unnoise.restore.jdd import network
 from unnoise.restore.photo_training import DataOptions, photographs
-from unnoise.restore.wild_jdd import JDDOutput, WildJDD, local_variance, nig_elbo, prior
+from unnoise.restore.wild_jdd import JDDOutput, WildJDD, bound_loss, local_variance, prior
 from unnoise.restore.wild_jdd_quality import jdd_psnr
 from unnoise.restore.wild_jdd_quality import measure as measure_set
 from unnoise.training.checkpoint import is_checkpoint
@@ -83,6 +83,7 @@ class StudyOptions(Options):
     weak : the strongest noise that the networks to be adapted have seen; photons : variance over value of what they are
         adapted to, in `adapt_steps` steps of `adapt_lr` with `mask_k` deviations.
     claims : name to the range that bears it out, fixed before the run.
+    keep : folder in which networks stay, so that a study that was stopped goes on.
     """
 
     data: str = "cbsd68"
@@ -96,6 +97,7 @@ class StudyOptions(Options):
     adapt_lr: float = Field(default=1e-4, gt=0)
     mask_k: float = Field(default=2.0, gt=0)
     claims: dict[str, Range] = Field(default_factory=dict)
+    keep: str | None = None
 
 
 class JDDPreset(Options):
@@ -104,7 +106,8 @@ class JDDPreset(Options):
     Attributes
     ----------
     loss : "elbo"; "mse" or "l1" of the mean alone, for comparison; "l1-elbo": the mean learns by l1, as references
-        without defects allow, and the noise map by the bound, for separate heads.
+        without defects allow, and the noise map by the bound, for separate heads; "map": the noise map alone, where
+        the mean has learnt already.
     kl_ig_warmup : steps over which the weight of KL_IG rises to 1.
     test : test sets whose PSNR the card of the weights tells.
     """
@@ -112,7 +115,7 @@ class JDDPreset(Options):
     net: NetOptions = NetOptions()
     data: DataOptions
     noise: NoiseOptions = NoiseOptions()
-    loss: Literal["elbo", "mse", "l1", "l1-elbo"] = "elbo"
+    loss: Literal["elbo", "mse", "l1", "l1-elbo", "map"] = "elbo"
     kl_ig_warmup: int = Field(default=5000, ge=0)
     fit: FitOptions
     test: tuple[str, ...] = ()
@@ -209,10 +212,10 @@ def jdd_loss(output: JDDOutput, batch: Batch, p: JDDPreset) -> Tensor:
     x_tilde = demosaick(batch["mosaic"], "bilinear")
     alpha, beta = prior(local_variance(x_tilde, y, p.net.window), p.net.window)
     warm = min(1.0, 0.1 + 0.9 * int(batch["step"][0]) / p.kl_ig_warmup) if p.kl_ig_warmup else 1.0
-    if p.loss == "l1-elbo":
+    if p.loss in ("l1-elbo", "map"):
         output = output._replace(mean=output.mean.detach())
-    bound = nig_elbo(x_tilde, y, output, p.net.lam, alpha, beta, warm).elbo.mean()
-    return error.abs().mean() - bound if p.loss == "l1-elbo" else -bound
+    bound = bound_loss(x_tilde, y, output, p.net.lam, alpha, beta, warm, p.net.window).mean()
+    return error.abs().mean() + bound if p.loss == "l1-elbo" else bound
 
 
 def noisy_batch(clean: Tensor, options: NoiseOptions, g: torch.Generator) -> Batch:

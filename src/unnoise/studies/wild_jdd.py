@@ -7,12 +7,10 @@ are imperfect, the pictures they are tested on are not.
 from __future__ import annotations
 
 import copy
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -34,7 +32,9 @@ from unnoise.restore.wild_jdd_adapt import finetune
 from unnoise.restore.wild_jdd_quality import BORDER
 from unnoise.restore.wild_jdd_training import JDDPreset, StudyOptions, sigma_map, train_on
 from unnoise.studies.intervals import mean_interval
+from unnoise.studies.kept import kept, key
 from unnoise.studies.report import Check, Claim, Criterion, Report, Table
+from unnoise.training.loop import CHECKPOINT
 from unnoise.training.presets import load_preset
 
 LOSSES = ("l1", "mse", "elbo")
@@ -176,9 +176,12 @@ def checks() -> Iterator[Check]:
 
 
 def _trained(training: Crops, p: JDDPreset, seed: int) -> WildJDD:
-    fit = p.fit.model_copy(update={"seed": seed})
-    with tempfile.TemporaryDirectory() as folder:
-        net, _ = train_on(training, p.model_copy(update={"fit": fit}), Path(folder))
+    """A network of a preset, trained once where the study keeps its networks."""
+    p = p.model_copy(update={"fit": p.fit.model_copy(update={"seed": seed})})
+    shape = p.model_dump(mode="json", exclude={"study", "test"})
+    with kept(p.study.keep) as folder:
+        out = folder / f"{p.loss}-{seed}-{key(shape)}"
+        net, _ = train_on(training, p, out, resume=(out / CHECKPOINT).exists())
     return net.requires_grad_(True)
 
 

@@ -48,7 +48,6 @@ def calibrate(
 
     from unnoise.data.files import refuse_existing, replacing
     from unnoise.data.frames import dtype_top, read_calibration
-    from unnoise.data.raw import is_raw
     from unnoise.noise.calibration import calibrate as fit
 
     console = Console(highlight=False, soft_wrap=True)
@@ -56,9 +55,7 @@ def calibrate(
     picture = out.with_suffix(".png")
     if plot:
         refuse_existing(picture, overwrite)
-    pictures = not any(is_raw(p) for p in bias or ())
-    levels = {"pattern": pattern or ("mono" if pictures and frames is None else None)}
-    read = read_calibration(bias or (), flat or (), frames, **levels)
+    read = read_calibration(bias or (), flat or (), frames, pattern)
     for note in read.notes:
         console.print(f"note: {note}", markup=False)
     first = read.first

@@ -8,6 +8,8 @@ x : the start, float64, noise of level `levels[0]`.
 levels : falling noise levels that `check_sigmas` has passed.
 randomness : of the stochastic ones, as in `noise.seeds`.
 told : called with `(sigma, x, x0)` after every step.
+
+An estimate that no later step needs is let go before the next one is asked for: the network has its memory.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ def ddpm(
             else:
                 x = torch.add(x, z, alpha=math.sqrt(small if variance == "small" else large))
         told(s, x, x0)
-        del x0
+        del x0, answer
     return x
 
 
@@ -118,7 +120,6 @@ def dpmpp_2m(x: Tensor, levels: list[float], randomness: Randomness, told: Told)
             x = torch.lerp(d, x, t / s)
             x0_old, h_old = x0, h
         told(s, x, x0)
-        del x0
     return x
 
 
@@ -137,7 +138,6 @@ def dpmpp_2m_sde(x: Tensor, levels: list[float], randomness: Randomness, told: T
             x = torch.add(torch.lerp(d, x, ratio), normal_like(x, randomness), alpha=t * math.sqrt(1 - ratio))
             x0_old, h_old = x0, h
         told(s, x, x0)
-        del x0
     return x
 
 
@@ -164,7 +164,6 @@ def unipc(
         p_old = min(order, i + 1, steps - i)
         x = x0 if t == 0 else _unipc_step(x, None, -math.log(t), lambdas, estimates, p_old, variant)
         told(s, x, x0)
-        del x0
     return x
 
 

@@ -50,10 +50,9 @@ class Seed:
     scores: dict[tuple[str, float], float]  # output, level -> mean over pictures
     correlation: float
     calibration: float
-    before: float
-    after: dict[str, float]  # "mask", "no mask"
+    adapted: dict[str, float]  # "before", "no mask", "mask"
     edges: dict[str, float]
-    kept: float
+    share: float  # of neighbours that the mask keeps
 
 
 def run(preset: str = "laptop") -> Report:
@@ -90,15 +89,15 @@ def measured(training: Crops, pictures: Sequence[Tensor], p: JDDPreset, seed: in
     weak = p.noise.model_copy(update={"sigma_max": study.weak})
     ood = _trained(training, p.model_copy(update={"noise": weak, "loss": "elbo"}), seed)
     noisy = [photons(x, study.photons, i) for i, x in enumerate(pictures)]
-    after, edges, kept = {}, {}, 0.0
-    for name, mask_k in (("no mask", UNDISTURBED), ("mask", study.mask_k)):
+    adapted, edges, share = {}, {}, 0.0
+    for name, mask_k in (("before", None), ("no mask", UNDISTURBED), ("mask", study.mask_k)):
         net = copy.deepcopy(ood)
         options: dict[str, Any] = {"crop": p.data.crop, "batch": p.fit.batch, "lr": study.adapt_lr, "seed": seed}
-        kept = finetune(net, [y[0] for y in noisy], study.adapt_steps, mask_k=mask_k, **options)
-        after[name] = fmean(_psnr(net(y).mean, x) for x, y in zip(pictures, noisy, strict=True))
+        if mask_k is not None:
+            share = finetune(net, [y[0] for y in noisy], study.adapt_steps, mask_k=mask_k, **options)
+        adapted[name] = fmean(_psnr(net(y).mean, x) for x, y in zip(pictures, noisy, strict=True))
         edges[name] = fmean(edge_psnr(net(y).mean, x) for x, y in zip(pictures, noisy, strict=True))
-    before = fmean(_psnr(ood(y).mean, x) for x, y in zip(pictures, noisy, strict=True))
-    return Seed(scores, correlation, calibration, before, after, edges, kept)
+    return Seed(scores, correlation, calibration, adapted, edges, share)
 
 
 def study_pictures(study: StudyOptions) -> Iterator[Tensor]:
@@ -222,7 +221,7 @@ def _claims(seeds: Sequence[Seed], plain: dict[float, float], study: StudyOption
     found["elbo above bilinear, level 10"] = [s.scores["elbo", 10] - plain[10] for s in seeds], "dB"
     found["noise map: correlation with the true one"] = [s.correlation for s in seeds], ""
     found["noise map: squared noise over its variance"] = [s.calibration for s in seeds], ""
-    found["gain by adaptation, photons"] = [s.after["mask"] - s.before for s in seeds], "dB"
+    found["gain by adaptation, photons"] = [s.adapted["mask"] - s.adapted["before"] for s in seeds], "dB"
     found["mask above no mask, at edges"] = [s.edges["mask"] - s.edges["no mask"] for s in seeds], "dB"
     for name, (values, unit) in found.items():
         value, interval = mean_interval(values)
@@ -241,13 +240,13 @@ def _tables(seeds: Sequence[Seed], plain: dict[float, float], p: JDDPreset, pict
         f"{p.fit.steps} steps of {p.fit.batch} crops of {p.data.crop}, one learning rate for all losses; "
         f"{BORDER} pixels of border left out.",
     )
-    rows = [("before", fmean(s.before for s in seeds), None)]
-    for name in ("no mask", "mask"):
-        rows.append((name, fmean(s.after[name] for s in seeds), fmean(s.edges[name] for s in seeds)))
+    rows = [
+        (name, fmean(s.adapted[name] for s in seeds), fmean(s.edges[name] for s in seeds)) for name in seeds[0].adapted
+    ]
     yield Table(
         f"Adaptation in {study.adapt_steps} steps to noise of variance {study.photons:g} x, trained on levels up to "
         f"{study.weak:g}",
         ("network", "PSNR (dB)", "PSNR at edges (dB)"),
         tuple(rows),
-        f"The mask keeps {fmean(s.kept for s in seeds):.0%} of the neighbours.",
+        f"The mask keeps {fmean(s.share for s in seeds):.0%} of the neighbours.",
     )

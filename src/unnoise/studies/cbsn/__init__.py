@@ -5,12 +5,9 @@ Every network of a seed has the same size, steps and crops, and learns from the 
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import fmean
 
 from unnoise.data.pairs import Pair
@@ -32,6 +29,7 @@ from unnoise.studies.cbsn.nets import (
 )
 from unnoise.studies.cbsn.pictures import planes, study_pairs
 from unnoise.studies.intervals import mean_interval
+from unnoise.studies.kept import kept
 from unnoise.studies.report import Cell, Check, Claim, Criterion, Report, Table
 from unnoise.training.presets import load_preset
 
@@ -62,11 +60,11 @@ def run(preset: str = "laptop") -> Report:
     study = load_preset(Study, "cbsn_study", preset)
     sets = {key: _untrained(options) for key, options in study.sets.items()}
     blind = 0.0
-    with tempfile.TemporaryDirectory() if study.keep is None else nullcontext(study.keep) as folder:
+    with kept(study.keep) as folder:
         for key, found in sets.items():
             for seed in range(found.options.seeds):
                 for name in found.options.trainings:
-                    network = train_one(study, name, key, seed, found.pairs, Path(folder))
+                    network = train_one(study, name, key, seed, found.pairs, folder)
                     found.trained.setdefault(name, []).append(network)
                     blind = max(blind, own_gradient(network.denoiser))
     trained = time.perf_counter()

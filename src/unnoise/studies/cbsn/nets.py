@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from unnoise.noise.seeds import generator
 from unnoise.restore.cbsn import CBSN
 from unnoise.restore.cbsn_training import LossOptions, NetOptions, train_on
 from unnoise.studies.cbsn.pictures import PictureOptions, middle, planes
+from unnoise.studies.kept import key
 from unnoise.training.loop import CHECKPOINT, LOG, Progress
 from unnoise.training.options import FitOptions, Options
 
@@ -96,17 +95,15 @@ def loss_of(name: str, loss: LossOptions) -> LossOptions:
     return loss.model_copy(update=changes[name])
 
 
-def train_one(study: Study, name: str, key: str, seed: int, pairs: Sequence[Pair], folder: Path) -> Trained:
-    """Train on the noisy pictures of set `key`, or go on where an earlier run was cut off."""
+def train_one(study: Study, name: str, which: str, seed: int, pairs: Sequence[Pair], folder: Path) -> Trained:
+    """Train on the noisy pictures of set `which`, or go on where an earlier run was cut off."""
     noisy = [planes(pair.noisy) for pair in pairs]
     net = study.net.model_copy(update={"in_channels": noisy[0].shape[0]})
-    loss = loss_of(name, study.loss.model_copy(update={"stride_blind": study.sets[key].stride_blind}))
+    loss = loss_of(name, study.loss.model_copy(update={"stride_blind": study.sets[which].stride_blind}))
     options = study.fit.model_copy(update={"seed": seed})
-    shape = [part.model_dump() for part in (net, loss, options)] + [study.crop, key]
-    digest = hashlib.sha256(json.dumps(shape).encode())
-    for y in noisy:
-        digest.update(y.numpy().tobytes())
-    out = folder / f"{key}-{name.replace(' ', '-')}-{seed}-{digest.hexdigest()[:12]}"
+    shape = [part.model_dump() for part in (net, loss, options)] + [study.crop, which]
+    digest = key(shape, *(y.numpy().tobytes() for y in noisy))
+    out = folder / f"{which}-{name.replace(' ', '-')}-{seed}-{digest}"
     watch = _Watch(name, pairs)
     resume = (out / CHECKPOINT).exists()
     denoiser, seconds, steps = train_on(

@@ -24,14 +24,15 @@ from unnoise.studies.harmonic_bases.families import (
 from unnoise.studies.harmonic_bases.figures import bases_figure, curves_figure, samples_figure
 from unnoise.studies.harmonic_bases.nets import (
     Harmonic,
+    Networks,
     family_network,
     family_pictures,
-    networks,
     photo_networks,
     photo_patches,
     shuffled_network,
 )
 from unnoise.studies.harmonic_bases.photographs import curves, photo_checks, photo_claims, photo_tables, sampled
+from unnoise.studies.kept import kept
 from unnoise.studies.report import Report, Table
 from unnoise.training.presets import load_preset
 
@@ -47,7 +48,8 @@ def run(preset: str = "laptop") -> Report:
     p = load_preset(Harmonic, "harmonic_bases", preset)
     data = photo_patches(p.patches)
     pictures = family_pictures(p)
-    with networks(p.keep) as all_:
+    with kept(p.keep) as folder:
+        all_ = Networks(folder)
         pairs = photo_networks(all_, p.patches, data)
         shuffled = shuffled_network(all_, p.patches, data)
         families = {name: family_network(all_, p, name, x) for name, (x, _) in pictures.items()}

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +22,7 @@ from unnoise.explain.harmonic_data import c_alpha, disks, ray, shuffle_pixels
 from unnoise.explain.harmonic_nets import BFUNet
 from unnoise.explain.harmonic_training import NetOptions, train_net
 from unnoise.noise.seeds import generator
+from unnoise.studies.kept import key
 from unnoise.training.loop import Progress
 from unnoise.training.options import FitOptions, Options
 
@@ -110,19 +107,9 @@ class Networks:
         """A network in `eval` mode, trained on x (N, 1, H, W)."""
         shape: dict[str, Any] = {"net": net.model_dump(), "fit": fit.model_dump(), "x": list(x.shape)}
         shape |= {} if floor is None else {"floor": floor}
-        key = hashlib.sha256(json.dumps(shape).encode() + x.numpy().tobytes()).hexdigest()[:12]
-        trained, self.seconds[name] = train_net(x, net, fit, self.folder / f"{name}-{key}", floor, self.progress)
+        out = self.folder / f"{name}-{key(shape, x.numpy().tobytes())}"
+        trained, self.seconds[name] = train_net(x, net, fit, out, floor, self.progress)
         return trained
-
-
-@contextmanager
-def networks(keep: str | None) -> Iterator[Networks]:
-    """In the folder `keep`, or in one that goes when the study is over."""
-    if keep is not None:
-        yield Networks(Path(keep))
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Networks(Path(folder))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from unnoise.studies.report import Figure
 
 def curves_figure(sets: Mapping[str, tuple[float, Mapping[str, Sequence[Trained]]]]) -> Figure:
     """PSNR against steps on every set, a line an output, mean over seeds; dashed: the noisy pictures."""
-    figure = canvas(3.4 * len(sets), 3.2)
+    figure = canvas(3.4 * len(sets), 3.6)
     for i, (key, (noisy, trained)) in enumerate(sets.items()):
         axes = figure.add_subplot(1, len(sets), i + 1)
         for colour, (output, (name, mode)) in enumerate(OUTPUTS.items()):
@@ -24,8 +24,8 @@ def curves_figure(sets: Mapping[str, tuple[float, Mapping[str, Sequence[Trained]
                 )
         axes.axhline(noisy, color="0.5", linestyle="--", label="noisy")
         axes.set(title=key, xlabel="steps", ylabel="PSNR (dB)" if i == 0 else None)
-        if i == 0:
-            axes.legend(fontsize=6.5)
+        if i == 0:  # under all of them, where it hides no curve
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
     caption = (
         f"PSNR as training goes on, mean over seeds, on the first {WATCHED} pictures of a set, at most {WATCHED_SIDE} "
         "pixels of their middle; dashed: all noisy pictures of the set"

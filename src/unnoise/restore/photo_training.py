@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,7 @@ class DataOptions(Options):
     ----------
     train : what to read; `licence`: what the card says of it.
     holdout : the last n photographs of a folder, by name, kept out of training for the evaluation.
+    repeat : how many times its share of pixels a folder has in training; 1 unless told.
     crop : side of the square crops.
     downscale : half of the crops are shrunk by up to this factor, which hides noise and compression.
     soften : half of the crops lose detail finer than up to so many pixels, and with it their own noise.
@@ -52,6 +53,7 @@ class DataOptions(Options):
     train: tuple[str, ...]
     licence: str
     holdout: dict[str, int] = Field(default_factory=dict)
+    repeat: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     crop: int = Field(default=128, ge=16)
     downscale: float = Field(default=1.0, ge=1)
     soften: float = Field(default=1.0, ge=1)
@@ -181,7 +183,7 @@ def _train(
     denoiser.card.measured.update({name: measure_set(denoiser, name) for name in p.test})
     denoiser.card.training.update(
         data=", ".join(p.data.train),
-        pictures=len(training.images),
+        pictures=len({id(image) for image in training.images}),  # each once, however often it is repeated
         command=command,
         minutes=round(fitted.seconds / 60, 1),
         steps=fitted.step,
@@ -295,15 +297,16 @@ def _command(slug: str, preset: str, overrides: Sequence[str], start: bool | Pat
 
 def photographs(options: DataOptions, root: Path | None, channels: int = 3) -> tuple[Crops, Crops]:
     """Training and held-out photographs; raises `MissingData` naming what is not there."""
-    stray = options.holdout.keys() - set(options.train)
-    if stray:
-        raise InputError(f"data.holdout names '{min(stray)}', which data.train does not: add it there or drop it")
+    for key, named in (("holdout", options.holdout), ("repeat", options.repeat)):
+        stray = named.keys() - set(options.train)
+        if stray:
+            raise InputError(f"data.{key} names '{min(stray)}', which data.train does not: add it there or drop it")
     training: list[Any] = []
     held: list[Any] = []
     for name in options.train:
         images = load_crops([place(name, root)], channels).images
         kept = options.holdout.get(name, 0)
-        training += images[: len(images) - kept]
+        training += images[: len(images) - kept] * options.repeat.get(name, 1)
         held += images[len(images) - kept :]
     return Crops(training), Crops(held)
 

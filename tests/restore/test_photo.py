@@ -12,11 +12,13 @@ from unnoise.restore.photo import Photo
 from unnoise.restore.photo_training import (
     LOSSES,
     CameraOptions,
+    DataOptions,
     NoiseOptions,
     PhotoPreset,
     PhotoRealPreset,
     camera_batch,
     noisy_batch,
+    photographs,
     train,
     train_real,
 )
@@ -199,3 +201,15 @@ def test_missing_data_is_named(tmp_path):
         train("laptop", data=tmp_path, out=tmp_path / "run")
     with pytest.raises(InputError, match=r"holdout.*clean"):
         train("smoke", ["data.holdout={clean: 1}"], out=tmp_path / "run")
+    with pytest.raises(InputError, match=r"repeat.*clean"):
+        train("smoke", ["data.repeat={clean: 2}"], out=tmp_path / "run")
+
+
+def test_a_folder_can_count_several_times():
+    (small, large), holdout = ["scikit-image/page.png", "scikit-image/brick.png"], {"scikit-image/brick.png": 1}
+    told = {"train": [small, large], "licence": "free", "repeat": {small: 3}}
+    training, _ = photographs(DataOptions(**told), None)
+    assert [image.shape[:2] for image in training.images] == 3 * [(191, 384)] + [(512, 512)]
+    assert training.images[0] is training.images[2]
+    training, held = photographs(DataOptions(**told | {"holdout": holdout}), None)
+    assert len(training.images) == 3 and len(held.images) == 1

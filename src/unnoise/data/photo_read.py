@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from unnoise.data import png_chunks, tags
 from unnoise.data.formats import Photo, damaged, truncated
+from unnoise.data.photo_layout import PICTURE_TYPES, split_alpha
+from unnoise.data.photo_tiff import compression_name, decode, notes_on
 from unnoise.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PICTURE_TYPES = ("uint8", "uint16", "float16", "float32", "float64")
 KEPT_SEGMENTS = {"APP13": b"\xff\xed", "COM": b"\xff\xfe"}  # IPTC captions, comment
 
 
@@ -169,8 +170,6 @@ def read_tiff(path: Path, max_pixels: int) -> Photo:
     """Strips or tiles, classic or Big, any compression that imagecodecs knows; one picture a file."""
     import tifffile
 
-    from unnoise.data.photo_tiff import compression_name, decode, notes_on
-
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
         check_size(path, page.imagelength, page.imagewidth, max_pixels)
@@ -208,17 +207,6 @@ READERS: dict[str, Callable[[Path, int], Photo]] = {
     "webp": read_webp,
     "npy": read_npy,
 }
-
-
-def split_alpha(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """(H, W, 1..4) into pixels (H, W) or (H, W, 3) and alpha (H, W) or None."""
-    if array.ndim == 2:
-        return array, None
-    channels = array.shape[2]
-    alpha = np.ascontiguousarray(array[:, :, -1]) if channels in (2, 4) else None
-    if channels <= 2:
-        return np.ascontiguousarray(array[:, :, 0]), alpha
-    return np.ascontiguousarray(array[:, :, :3]), alpha
 
 
 def _keyed_alpha(array: NDArray[Any], key: bytes) -> NDArray[Any]:

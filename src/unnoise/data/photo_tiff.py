@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unnoise.data.photo_layout import PICTURE_TYPES, split_alpha
 from unnoise.errors import InputError
 
 COMPRESSIONS = {1: "none", 5: "lzw", 8: "adobe_deflate", 32946: "adobe_deflate", 32773: "packbits", 50000: "zstd"}
@@ -24,8 +25,6 @@ def decode(path: Path, page: Any) -> tuple[NDArray[Any], NDArray[Any] | None, bo
     ------
     InputError : CMYK and other colour models, more than four channels, or a type that is not of a photo.
     """
-    from unnoise.data.photo_read import PICTURE_TYPES, split_alpha
-
     model = int(page.photometric)
     kind = "uint8" if page.dtype == np.bool_ else str(page.dtype)
     if model in COLOURS or (model == YCBCR and int(page.compression) not in (6, 7)):

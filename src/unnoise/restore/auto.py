@@ -7,9 +7,8 @@ do elsewhere is measured in docs/choosing.md. In doubt a picture is left alone: 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from unnoise.denoiser.base import Sigma
 from unnoise.noise.anscombe import anscombe
 from unnoise.noise.models import PoissonGaussian
 from unnoise.restore import METHODS
+from unnoise.restore.choice import Choice
 from unnoise.restore.invariant import calibrate
 from unnoise.restore.spectrum import Spectrum, crops, noise_spectrum
 
@@ -37,28 +37,6 @@ COLOUR = 0.25  # share of colour in stronger camera noise; texture is mostly lum
 IMPULSES = 0.006  # share of values that are impulses, where nothing else is wrong ...
 IMPULSES_IN_NOISE = 0.02  # ... and among noise, whose tails look like impulses
 CAMERA_SCALE = 1.5  # noise level assumed relative to that of the flattest windows, which have the least
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """A method with everything it takes, and the reason.
-
-    Attributes
-    ----------
-    method : key of `METHODS`, or "none": leave the picture as it is.
-    reason : one sentence without a full stop.
-    options : for the method.
-    sigma : (1, C, 1, 1) or as given, for white at 1; `None` for methods that take none.
-    law : Poisson-Gaussian noise to be stabilised first.
-    impulses : whether the selective median goes first.
-    """
-
-    method: str
-    reason: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    sigma: Tensor | None = None
-    law: PoissonGaussian | None = None
-    impulses: bool = False
 
 
 def choose(profile: NoiseProfile, y: Tensor, sigma: Tensor | None = None, trained: bool = True) -> Choice:

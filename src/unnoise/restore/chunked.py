@@ -32,7 +32,7 @@ from unnoise.errors import InputError, MissingExtra, OutputError
 from unnoise.machine import available
 from unnoise.noise.cube_profile import analyse_cube
 from unnoise.noise.cube_statistics import CubeStatistics
-from unnoise.restore.auto import Choice
+from unnoise.restore.choice import Choice
 from unnoise.restore.cubes import check_method, choose_cube
 from unnoise.restore.hyde.base import noise_from_gram
 from unnoise.restore.hyde.lowrank import Extent

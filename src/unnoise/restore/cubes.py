@@ -16,7 +16,7 @@ from unnoise.denoiser import Denoiser
 from unnoise.errors import InputError, unknown
 from unnoise.noise.cube_profile import CubeProfile, analyse_cube
 from unnoise.restore import METHODS
-from unnoise.restore.auto import Choice
+from unnoise.restore.choice import Choice
 from unnoise.restore.hyde.subspace import hysime
 from unnoise.restore.result import Restored
 

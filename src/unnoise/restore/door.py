@@ -20,7 +20,8 @@ from unnoise.denoiser import Denoiser, Tiled
 from unnoise.errors import InputError, OutputError, unknown
 from unnoise.noise.profile import analyse
 from unnoise.restore import METHODS
-from unnoise.restore.auto import Choice, build, choose
+from unnoise.restore.auto import build, choose
+from unnoise.restore.choice import Choice
 from unnoise.restore.cubes import restore_cube
 from unnoise.restore.method import check_options
 from unnoise.restore.pixels import InCounts, Pixels, pixels_of

@@ -19,7 +19,7 @@ from unnoise.restore import METHODS
 
 if TYPE_CHECKING:
     from unnoise.noise.profile import NoiseProfile
-    from unnoise.restore.auto import Choice
+    from unnoise.restore.choice import Choice
     from unnoise.restore.pixels import Pixels
 
 GRIDS: dict[str, dict[str, list[Any]]] = {

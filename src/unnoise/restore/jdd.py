@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from unnoise.noise.sensor import CameraNoise
-    from unnoise.restore.auto import Choice
+    from unnoise.restore.choice import Choice
 
 SHIPPED = "wild_jdd"
 TILE = 512
@@ -83,7 +83,7 @@ def restore_jdd(
     ------
     InputError : a sensor without colours, or values far outside black to white.
     """
-    from unnoise.restore.auto import Choice
+    from unnoise.restore.choice import Choice
     from unnoise.restore.raw import noise_law
 
     start = time.perf_counter()

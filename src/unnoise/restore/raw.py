@@ -22,7 +22,7 @@ from unnoise.noise.estimate import fit_poisson_gaussian
 from unnoise.noise.models import PoissonGaussian
 from unnoise.noise.sensor import CameraNoise
 from unnoise.restore import METHODS
-from unnoise.restore.auto import Choice
+from unnoise.restore.choice import Choice
 from unnoise.restore.method import Method
 
 AUTOMATIC = {"auto": "photo", "classical": "dct"}

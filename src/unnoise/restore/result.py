@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unnoise.noise.cube_profile import CubeProfile
     from unnoise.noise.profile import NoiseProfile
-    from unnoise.restore.auto import Choice
+    from unnoise.restore.choice import Choice
 
 
 @dataclass(frozen=True, eq=False)

@@ -159,7 +159,7 @@ def run(preset: str = "laptop") -> Report:
             space_table(),
         ),
     )
-    return replace(report, figures=guidance_figures.guidance(report))
+    return replace(report, figures=guidance_figures.guidance(report, FULL, example_sheet(o)))
 
 
 def fitted(d: Denoiser, o: DigitsOptions) -> tuple[float, LinearAG]:

@@ -83,7 +83,7 @@ def run(preset: str = "laptop") -> Report:
         claims=tuple(claims),
         tables=tuple(tables),
     )
-    return replace(report, figures=guidance_figures.engine(report))
+    return replace(report, figures=guidance_figures.engine(report, example_sheet()))
 
 
 def target() -> GaussianMixture:

@@ -14,13 +14,15 @@ from unnoise.studies.drawing import canvas, to_webp
 from unnoise.studies.report import Figure, Report, Table
 
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d", "#7c3aed", "#b45309", "#475569")
+Sheet = tuple[Sequence[str], Sequence[Tensor]]
+"""Names, and a row of pictures (n, 1, H, W) for each."""
 
 
-def guidance(report: Report) -> tuple[Figure, ...]:
-    """Cosines, what a threshold costs, what the search finds; and the same digits under every policy."""
-    from unnoise.studies.adaptive_guidance import FULL, Study, example_sheet
-    from unnoise.training.presets import load_preset
+def guidance(report: Report, full: str, sheet: Sheet) -> tuple[Figure, ...]:
+    """Cosines, what a threshold costs, what the search finds; and the same digits under every policy.
 
+    `full`: the name of the policy that all are compared with.
+    """
     figure = canvas(13, 4)
     cosine, cost, search = figure.subplots(1, 3)
     table = _table(report, "Cosine")
@@ -34,24 +36,20 @@ def guidance(report: Report) -> tuple[Figure, ...]:
         cost.plot([r[2] for r in rows], [r[3] for r in rows], "o-", color=COLOURS[i], label=name)
     for i, row in enumerate(_table(report, "Policies").rows[3:12]):
         cost.plot(row[1], row[2], "xv^<>d*Ps"[i], ms=5, color=COLOURS[-1], label=row[0])
-    _axes(cost, "evaluations", f"SSIM to {FULL}")
+    _axes(cost, "evaluations", f"SSIM to {full}")
     table = _table(report, "Search")
     for i, row in enumerate(table.rows):
         search.plot(range(1, len(row) - 2), row[3:], "o-", ms=3, color=COLOURS[i], label=f"price {row[0]:g}")
     _axes(search, "step", "weight of guidance found")
-    p = load_preset(Study, "adaptive_guidance", report.preset)
-    names, pictures = example_sheet(p.digits)
     curves = "Cosine of both estimates, SSIM against evaluations, and the weights that the search finds"
     return (
         Figure("guidance", curves, to_webp(figure)),
-        Figure("digits", "Ten digits under every policy, from the same noise", to_webp(_sheet(names, pictures))),
+        Figure("digits", "Ten digits under every policy, from the same noise", to_webp(_drawn(sheet))),
     )
 
 
-def engine(report: Report) -> tuple[Figure, ...]:
+def engine(report: Report, sheet: Sheet) -> tuple[Figure, ...]:
     """Error against steps; and digits that were memorised, unguided and guided."""
-    from unnoise.studies.diffusion_core import example_sheet
-
     figure = canvas(6, 4)
     axes = figure.subplots()
     table = _table(report, "Error")
@@ -61,16 +59,15 @@ def engine(report: Report) -> tuple[Figure, ...]:
     axes.set_xticks(counts, [str(n) for n in counts])
     axes.minorticks_off()
     _axes(axes, "steps", "root mean square error at the end")
-    names, pictures = example_sheet()
-    sheet = "Digits: memorised, without a class, with a class, and guided"
+    shown = "Digits: memorised, without a class, with a class, and guided"
     return (
         Figure("orders", "Error at the end of a trajectory against the number of steps", to_webp(figure)),
-        Figure("digits", sheet, to_webp(_sheet(names, pictures))),
+        Figure("digits", shown, to_webp(_drawn(sheet))),
     )
 
 
-def _sheet(names: Sequence[str], pictures: Sequence[Tensor]) -> Any:
-    """One row of pictures (n, 1, H, W) a name."""
+def _drawn(sheet: Sheet) -> Any:
+    names, pictures = sheet
     height, width = pictures[-1].shape[-2:]
     figure = canvas(2 + 0.6 * len(pictures[-1]), 0.62 * len(names) * height / width)
     for axes, name, row in zip(figure.subplots(len(names), 1, squeeze=False).flat, names, pictures, strict=True):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from unnoise.app.cli.cube_options import CubeOptions
 from unnoise.data.cube import CUBE_EXTENSIONS, ONLY_CUBES
 from unnoise.data.formats import EXTENSIONS, RAW_EXTENSIONS
 from unnoise.data.inputs import expand_inputs, output_paths
@@ -183,23 +184,6 @@ def _write_map(target: Path, noise: NDArray[Any]) -> Path:
     path = target.with_name(f"{target.stem}.noise.tif")
     write_photo(path, Photo(noise), overwrite=True)
     return path
-
-
-class CubeOptions(NamedTuple):
-    """What `unnoise denoise` was told, as far as it means something for cubes."""
-
-    method: str
-    sigma: float | None
-    strength: float
-    device: str | None
-    options: dict[str, Any]
-    dataset: str | None
-    band_axis: int | None
-    tile: int | None
-    calibrate: bool
-    memory: str | None
-    scheduler: str | None
-    resume: bool
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from unnoise.errors import InputError, Stopped
 
 if TYPE_CHECKING:
-    from unnoise.app.cli.denoise import CubeOptions
+    from unnoise.app.cli.cube_options import CubeOptions
     from unnoise.app.cli.progress import Report
 
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unnoise.app.cli.denoise import CubeOptions
+from unnoise.app.cli.cube_options import CubeOptions
+from unnoise.app.cli.denoise_chunked import denoise_chunked, goes_in_pieces
 from unnoise.app.cli.progress import Report
 from unnoise.errors import OutputError
 
@@ -20,7 +21,6 @@ def denoise_cube(
     source: Path, target: Path, wanted: CubeOptions, overwrite: bool, report: bool, progress: Report
 ) -> Iterator[str]:
     """Clean one file into another; yields what there is to say. What does not fit in memory goes in pieces."""
-    from unnoise.app.cli.denoise_chunked import denoise_chunked, goes_in_pieces
     from unnoise.data.cube import read_cube, write_cube
     from unnoise.restore.door import restore
 

@@ -260,6 +260,20 @@ def test_linear_guidance_is_nearer_to_full_guidance_than_alternation_at_the_same
     assert (ours - full).square().mean() < 0.4 * (alternated - full).square().mean()
 
 
+def test_linear_coefficients_are_refused_beside_a_negative_condition(classes):
+    x, label = batch()
+    linear = fit_linear(classes, x, GRID, 3.0, label=label)
+    guided = Guided(classes, 3.0, alternating(T, None, "linear", linear), negative={"label": 0})
+    with pytest.raises(InputError, match="negative"):
+        dpmpp_2m(guided, x, GRID, label=label)
+
+
+@pytest.mark.parametrize("ends", [(5.0, 1.0), (1.0, 1.0), (float("nan"), 1.0)])
+def test_an_interval_without_levels_is_refused(ends):
+    with pytest.raises(InputError, match="low < high"):
+        Interval(*ends)
+
+
 def test_linear_coefficients_are_refused_elsewhere(classes, tmp_path):
     x, label = batch()
     linear = fit_linear(classes, x, GRID, 3.0, sampler="euler", label=label)

@@ -193,6 +193,8 @@ class LinearAG:
         self, operation: str | float, run: Trajectory, y: Tensor, sigma: Sigma, conditions: dict[str, Any]
     ) -> Tensor:
         """One evaluation under a `Table` with these coefficients."""
+        if run.guided.negative:
+            raise InputError("LinearAG was fitted on the estimate without a condition: leave the negative ones out")
         self.check_step(run.i, _level(sigma), run.guided.scale)
         if operation == "cfg":
             c, u = run.both(y, sigma, conditions)

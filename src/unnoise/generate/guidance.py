@@ -235,6 +235,10 @@ class Interval:
     low: float = 0.0
     high: float = math.inf
 
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise InputError(f"an interval of guidance needs low < high, got {self.low:g} and {self.high:g}")
+
     def guide(self, run: Trajectory, y: Tensor, sigma: Sigma, conditions: dict[str, Any]) -> Tensor:
         """Guided inside, conditional outside."""
         if self.low < float(torch.as_tensor(sigma).max()) <= self.high:

@@ -15,6 +15,7 @@ from unnoise.denoiser import Denoiser
 from unnoise.denoiser.derivatives import differentiable, require_gradients
 from unnoise.errors import InputError, unknown
 from unnoise.generate.guidance import Trace, Trajectory
+from unnoise.generate.inverse import Measured
 from unnoise.generate.samplers import SAMPLERS, Callback, begin, learnt_variance
 from unnoise.noise.grids import check_sigmas, karras
 from unnoise.noise.seeds import generator, generators, normal_like
@@ -85,13 +86,17 @@ def sample(
             raise InputError("sampling needs the shape of a sample, or a start x_T")
         x_T = start(denoiser, shape, n, levels[0], seed, first)
     randomness = [generator(seed, i, 1) for i in range(first, first + len(x_T))]  # not the numbers of x_T again
-    fresh = begin(denoiser)
-    run = fresh if isinstance(fresh, Trajectory) else _Counted(denoiser, len(x_T))
-    linear = getattr(fresh.guided.policy, "linear", None) if isinstance(fresh, Trajectory) else None
-    if linear is not None and isinstance(fresh, Trajectory):
-        linear.check(fresh.guided.denoiser, sampler, fresh.guided.scale)
+    run = begin(denoiser)
+    inside = run
+    while isinstance(inside, Measured):
+        inside = inside.denoiser
+    counted = inside if isinstance(inside, Trajectory) else _Counted(run, len(x_T))
+    if isinstance(counted, _Counted):
+        run = counted
+    elif (linear := getattr(counted.guided.policy, "linear", None)) is not None:
+        linear.check(counted.guided.denoiser, sampler, counted.guided.scale)
     x = SAMPLERS[sampler](run, x_T, levels, randomness=randomness, callback=callback, **(options or {}), **conditions)
-    return Sampled(x, run.nfe, run.trace() if isinstance(run, Trajectory) else None)
+    return Sampled(x, counted.nfe, counted.trace() if isinstance(counted, Trajectory) else None)
 
 
 def start(denoiser: Denoiser, shape: Sequence[int], n: int, sigma: float, seed: int = 0, first: int = 0) -> Tensor:

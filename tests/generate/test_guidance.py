@@ -268,6 +268,13 @@ def test_linear_coefficients_are_refused_beside_a_negative_condition(classes):
         dpmpp_2m(guided, x, GRID, label=label)
 
 
+@pytest.mark.parametrize("never", [Adaptive(1.1, "eps"), Adaptive(0.99, "eps", min_steps=3)])
+def test_no_warning_where_guidance_does_not_stop_at_once(classes, never, recwarn):
+    _, trace = run(Guided(classes, 3.0, never))
+    assert trace.gamma[0].min() > 0.999 and (trace.switched_at != 1).all()
+    assert not [w for w in recwarn if issubclass(w.category, UserWarning)]
+
+
 @pytest.mark.parametrize("ends", [(5.0, 1.0), (1.0, 1.0), (float("nan"), 1.0)])
 def test_an_interval_without_levels_is_refused(ends):
     with pytest.raises(InputError, match="low < high"):

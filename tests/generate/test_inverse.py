@@ -60,9 +60,8 @@ def test_guidance_inside_measurements_remembers_the_run_and_is_counted():
     full = sample(Measured(Guided(d, 3.0), a, c), (1, 8, 8), 4, **options)
     assert full.nfe.tolist() == [24] * 4 and full.trace.gamma.shape == (12, 4)
     torch.testing.assert_close(a.forward(full.x), c, rtol=1e-4, atol=1e-4)
-    outside = sample(
-        Guided(Measured(d, a, c[:1]), 3.0), (1, 8, 8), 4, **options
-    )  # the same where one picture was measured
+    # of one picture the two orders are the same
+    outside = sample(Guided(Measured(d, a, c[:1]), 3.0), (1, 8, 8), 4, **options)
     inside = sample(Measured(Guided(d, 3.0), a, c[:1]), (1, 8, 8), 4, **options)
     torch.testing.assert_close(inside.x, outside.x, rtol=1e-4, atol=1e-4)
     once = sample(Measured(Guided(d, 3.0, Adaptive(-1.0)), a, c), (1, 8, 8), 4, **options)

@@ -90,10 +90,11 @@ class Adaptive:
         Takes for each sample the evaluation from which it goes on alone, -1 for not yet (n,), and the cosines of those
         that do not yet; returns the former after this evaluation, and the mask of the samples that are guided in it.
         """
-        if i == 0 and float(gamma.min()) > 0.999:
+        if i == 0 and self.min_steps == 1 and float(gamma.min()) >= max(0.999, self.gamma_bar):
+            mend = "center=True may tell them apart" if self.space == "x0" else "choose space='x0'"
             warnings.warn(
-                f"the cosine in space '{self.space}' is {float(gamma.min()):.5f} at the first step, so guidance will "
-                "stop at once: choose space='x0'",
+                f"the cosine in space '{self.space}' is {float(gamma.min()):.5f} at the first step, so guidance stops "
+                f"at once: {mend}",
                 stacklevel=2,
             )
         active = switched < 0

@@ -270,7 +270,10 @@ def test_linear_coefficients_are_refused_beside_a_negative_condition(classes):
 
 @pytest.mark.parametrize("never", [Adaptive(1.1, "eps"), Adaptive(0.99, "eps", min_steps=3)])
 def test_no_warning_where_guidance_does_not_stop_at_once(classes, never, recwarn):
-    _, trace = run(Guided(classes, 3.0, never))
+    x, label = batch()
+    trajectory = Guided(classes, 3.0, never).trajectory()
+    dpmpp_2m(trajectory, 8 * x, karras(T, 0.05, 80.0), label=label)
+    trace = trajectory.trace()
     assert trace.gamma[0].min() > 0.999 and (trace.switched_at != 1).all()
     assert not [w for w in recwarn if issubclass(w.category, UserWarning)]
 

@@ -45,9 +45,7 @@ def generate(
     if steps < 1:
         raise InputError(f"--steps must be at least 1, got {steps}")
     if guidance == 1 and (compare or policy != "full"):
-        raise InputError(
-            "--policy and --compare are about guidance, and scale 1 is none: name one with --guidance"
-        )
+        raise InputError("--policy and --compare are about guidance, and scale 1 is none: name one with --guidance")
     if compare and policy != "full":
         raise InputError("--compare tries policies of its own: drop --policy")
     if out.suffix not in (".png", ".npy"):

@@ -44,8 +44,8 @@ def generate(
         raise InputError(f"-n must be at least 1, got {n}")
     if steps < 1:
         raise InputError(f"--steps must be at least 1, got {steps}")
-    if guidance == 1 and (compare or policy != "full"):
-        raise InputError("--policy and --compare are about guidance, and scale 1 is none: name one with --guidance")
+    if guidance in (0, 1) and (compare or policy != "full"):
+        raise InputError(f"scale {guidance:g} takes one estimate, none is left out by --policy: name a --guidance")
     if compare and policy != "full":
         raise InputError("--compare tries policies of its own: drop --policy")
     if out.suffix not in (".png", ".npy"):

@@ -51,8 +51,9 @@ def generalise(
 ) -> Table:
     """Train two networks for each N, or go on where `folder` stopped, and say what both have in common.
 
-    A verdict is "untrained" when even training patches gain less than 1 dB over their noise; "memorises" when training patches are denoised 3 dB better and both networks' samples differ,
-    "generalises" when the gap is within 0.3 dB and their samples agree: the study's bounds at sigma 0.1.
+    A verdict is "untrained" when even training patches gain less than 1 dB over their noise; "memorises" when they are
+    denoised 3 dB better than others and both networks' samples differ, "generalises" when the gap is within 0.3 dB and
+    their samples agree: the study's bounds at sigma 0.1.
     """
     nets = dict(sorted(photo_networks(Networks(folder, progress), p, data).items()))
     found = curves(nets, data, p.sigmas)

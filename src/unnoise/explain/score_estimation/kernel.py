@@ -89,9 +89,7 @@ class KernelScoreRegressor:
         self.samples_ = draw_samples(x0, t_min=self.t_min, t_max=self.t_max, radius=self.radius_, seed=self.seed)
         s = self.samples_
         if not len(s.x):
-            raise InputError(
-                f"none of the {len(x0)} samples lies inside the radius {self.radius_:g}: take a larger one"
-            )
+            raise InputError(f"none of the {len(x0)} samples lies in the radius {self.radius_:g}: take a larger one")
         self.z_ = self._inputs(s.x, s.t)
         self._span()
         self.eigenvalues_, self.vectors_, self._project = _decomposed(self._features(self.z_), self.method)
@@ -99,8 +97,8 @@ class KernelScoreRegressor:
         self.step_size_ = 1 / top if self.step_size == "auto" else float(self.step_size)
         if not 0 < self.step_size_ < 2 / top:
             raise InputError(
-                f"a step size of {self.step_size_:g} diverges or stands still: it must be above 0 and below 2 / l_max = "
-                f"{2 / top:g}"
+                f"a step size of {self.step_size_:g} diverges or stands still: it must lie between 0 and "
+                f"2 / l_max = {2 / top:g}"
             )
         self.stopping_time_ = self.stopping_time(self.stop)
         return self

@@ -75,7 +75,7 @@ class Adaptive:
         rows = slice(None) if whole else active  # a view where all are guided, the usual case of the first steps
         level = sigma[rows] if isinstance(sigma, Tensor) and sigma.ndim and len(sigma) == len(y) else sigma
         gamma = run.cosine(y[rows], level, c[rows], u, self.space, self.center)
-        run.gamma[-1] = run.gamma[-1].to(gamma).masked_scatter(active, gamma)
+        run.gamma[-1] = run.gamma[-1].masked_scatter(active, gamma)
         run.memory["switched_at"], guided = self.decide(switched, run.i, gamma)
         x0 = run.combine(c[rows], u)
         if not whole:

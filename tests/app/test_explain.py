@@ -32,6 +32,7 @@ def test_explain_measures_and_draws(unnoise, noisy_png, weights, tmp_path):
         (["--at", "left"], "--at 120,80"),
         (["--size", 4], "at least 8"),
         (["--sigma", 0], "above 0"),
+        (["--sigma", 300], "up to 255"),
         (["-k", 0], "at least 1"),
     ],
 )

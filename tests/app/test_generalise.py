@@ -19,6 +19,7 @@ def test_pairs_of_networks_are_trained_once_and_compared(unnoise, folder, tmp_pa
     assert said.code == 0, said.err
     rows = [line.split() for line in said.out.splitlines() if line.split()[:1] in (["2"], ["40"])]
     assert [row[0] for row in rows] == ["2", "40"]
+    assert [row[-1] for row in rows] == ["untrained"] * 2  # after ten steps both hand on what they got
     assert len(list((tmp_path / "nets").glob("*/checkpoint.safetensors"))) == 4
     times = {p: p.stat().st_mtime_ns for p in (tmp_path / "nets").glob("*/checkpoint.safetensors")}
     again = unnoise("generalise", *arguments)
@@ -32,6 +33,8 @@ def test_pairs_of_networks_are_trained_once_and_compared(unnoise, folder, tmp_pa
         (["--sizes", "ten"], "whole numbers"),
         (["--side", 7], "even number"),
         (["--sizes", "2,100000", "--side", 8], "lively enough"),
+        (["--sizes", "2", "--side", 64], "0 patches of 64 x 64 pixels"),
+        (["--sizes", "2", "--side", 8, "--shrink", 50], "0 patches of 8 x 8 pixels"),
     ],
 )
 def test_mistakes_end_in_one_sentence(unnoise, folder, arguments, says):

@@ -90,6 +90,13 @@ def test_the_shipped_digits_are_small_and_know_their_training():
         (["--steps", 0], "at least 1"),
         (["-n", 0], "at least 1"),
         (["--class", 1, "--guidance", 2, "--policy", "agg"], "policy"),
+        (["--class", 1, "--policy", "ag"], "scale 1 takes one estimate"),
+        (["--compare"], "scale 1 takes one estimate"),
+        (["--guidance", 0, "--compare"], "scale 0 takes one estimate"),
+        (["--guidance", 2, "--compare", "--policy", "ag"], "drop --policy"),
+        (["--guidance", 2, "--policy", "interval:5:1"], "low < high"),
+        (["--guidance", 2, "--policy", "first:1", "--steps", 0], "--steps must be at least 1"),
+        (["--seed", -1], "from 0 on"),
         (["-o", "sheet.gif"], ".png"),
     ],
 )

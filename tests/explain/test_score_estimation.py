@@ -141,6 +141,7 @@ def test_more_label_noise_stops_earlier(x0):
     times = [stop_rwy(k.eigenvalues_, k.step_size_, noise) for noise in (0.05, 0.2, 0.8)]
     assert times == sorted(times, reverse=True)
     assert times[0] > times[2]
+    assert stop_rwy(k.eigenvalues_, k.step_size_, 0.0, most=70) == 70  # labels without noise are never stopped at
 
 
 def test_the_loss_is_the_score_error_and_a_constant():
@@ -230,6 +231,11 @@ def test_the_error_is_at_most_the_sum_of_its_four_terms(x0, test_states):
     [
         (lambda x: KernelScoreRegressor(stop="holdou").fit(x), "did you mean 'holdout'"),
         (lambda x: KernelScoreRegressor(step_size=1e3).fit(x), "diverges"),
+        (lambda x: KernelScoreRegressor(step_size=0.0).fit(x), "stands still"),
+        (lambda x: KernelScoreRegressor(stop=-1).fit(x), "must not be negative"),
+        (lambda x: KernelScoreRegressor(most=0).fit(x), "at least 1"),
+        (lambda x: KernelScoreRegressor(radius=1e-3).fit(x), "none of the 80 samples"),
+        (lambda x: KernelScoreRegressor().fit(x[:4]), "5 samples"),
         (lambda x: KernelScoreRegressor().fit(torch.full((5, 2), math.nan)), "finite"),
         (lambda x: KernelScoreRegressor(t_min=0.0).fit(x), "t_min"),
         (lambda x: KernelScoreRegressor().fit(torch.zeros(30_000, 1)), "method='nystrom'"),

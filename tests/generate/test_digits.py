@@ -59,6 +59,11 @@ def test_the_smoke_preset_trains_and_the_file_loads(tmp_path):
     assert isinstance(d, Digits)
     assert d.size == 8
     assert d.card.training["steps"] == 8
+    images, labels = load_digits("scikit-learn")
+    with torch.inference_mode():
+        loss = float(loss_of(d, noisy_batch(images[:512], labels[:512], 0.0, (-1.2, 1.2), generator(1))))
+    (measured,) = d.card.measured.items()
+    assert measured == ("weighted loss on 512 test digits, log 2 sigma -1.2 ± 1.2", pytest.approx(loss, rel=0.01))
     with pytest.raises(UnnoiseError, match="--resume"):
         train("smoke", out=tmp_path)
 

@@ -215,6 +215,23 @@ def test_rescaling_restores_the_spread_and_thresholding_the_range():
     assert clipped.max() <= 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_guidance_in_any_precision(dtype):
+    class Halved(Denoiser):
+        card = Card(kind="any", value_range=(0.0, 1.0), sigma_range=(0.0, 100.0), conditions=("label",))
+
+        def forward(self, y, sigma=None, label=None):
+            return 0.5 * y if label is None else 0.5 * y + 0.3 * label.reshape(-1, 1, 1, 1).to(y)
+
+    x, label = torch.rand(3, 1, 4, 4, generator=generator(0)).to(dtype), torch.tensor([0, 1, 1])
+    guided = Guided(Halved(), 5.0, Adaptive(0.0), threshold=0.9, rescale=0.5)
+    run = guided.trajectory()
+    out = euler(run, x, [2.0, 1.0, 0.0], label=label)
+    assert out.dtype == dtype and bool(torch.isfinite(out).all())
+    assert {row.dtype for row in run.gamma} == {torch.float64}  # also of the steps that measured nothing
+    assert bool(run.trace().gamma[1].isnan().all()) and not bool(run.trace().gamma[0].isnan().any())
+
+
 def test_linear_estimates_are_exact_when_classes_are_balls_of_one_size():
     """Every estimate then lies in the span of x_T and of the three means that matter."""
     means = torch.randn(2, 40, generator=generator(2), dtype=torch.float64)
@@ -258,6 +275,30 @@ def test_linear_guidance_is_nearer_to_full_guidance_than_alternation_at_the_same
     ours = euler(Guided(classes, 3.0, half), fresh, GRID, label=label)
     alternated = euler(Guided(classes, 3.0, alternating(T, T // 2)), fresh, GRID, label=label)
     assert (ours - full).square().mean() < 0.4 * (alternated - full).square().mean()
+
+
+def test_linear_coefficients_are_refused_beside_a_negative_condition(classes):
+    x, label = batch()
+    linear = fit_linear(classes, x, GRID, 3.0, label=label)
+    guided = Guided(classes, 3.0, alternating(T, None, "linear", linear), negative={"label": 0})
+    with pytest.raises(InputError, match="negative"):
+        dpmpp_2m(guided, x, GRID, label=label)
+
+
+@pytest.mark.parametrize("never", [Adaptive(1.1, "eps"), Adaptive(0.99, "eps", min_steps=3)])
+def test_no_warning_where_guidance_does_not_stop_at_once(classes, never, recwarn):
+    x, label = batch()
+    trajectory = Guided(classes, 3.0, never).trajectory()
+    dpmpp_2m(trajectory, 8 * x, karras(T, 0.05, 80.0), label=label)
+    trace = trajectory.trace()
+    assert trace.gamma[0].min() > 0.999 and (trace.switched_at != 1).all()
+    assert not [w for w in recwarn if issubclass(w.category, UserWarning)]
+
+
+@pytest.mark.parametrize("ends", [(5.0, 1.0), (1.0, 1.0), (float("nan"), 1.0)])
+def test_an_interval_without_levels_is_refused(ends):
+    with pytest.raises(InputError, match="low < high"):
+        Interval(*ends)
 
 
 def test_linear_coefficients_are_refused_elsewhere(classes, tmp_path):

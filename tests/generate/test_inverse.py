@@ -5,6 +5,8 @@ import torch
 
 from unnoise.denoiser import Empirical
 from unnoise.errors import InputError
+from unnoise.generate.adaptive_guidance import Adaptive
+from unnoise.generate.guidance import Guided
 from unnoise.generate.inverse import Measured, deblurring, inpainting, super_resolution
 from unnoise.generate.sample import sample
 from unnoise.noise.grids import karras
@@ -49,6 +51,23 @@ def test_a_noisy_measurement_has_no_say_at_small_noise_levels():
     torch.testing.assert_close(noisy(y, 1e-3), Empirical(X)(y, 1e-3), rtol=0, atol=1e-4)
     exact = Measured(Empirical(X), a, a.forward(X[:2] + 0.3))
     assert (exact(y, 1e-3) - Empirical(X)(y, 1e-3)).abs().max() > 0.2
+
+
+def test_guidance_inside_measurements_remembers_the_run_and_is_counted():
+    a, label = MEASUREMENTS["inpainting"], torch.arange(4) % 2
+    d, c = Empirical(X, torch.arange(12) % 2), a.forward(X[:4])
+    options = {"sampler": "dpmpp_2m", "sigmas": karras(12, 0.01, 2.0), "label": label}
+    full = sample(Measured(Guided(d, 3.0), a, c), (1, 8, 8), 4, **options)
+    assert full.nfe.tolist() == [24] * 4 and full.trace.gamma.shape == (12, 4)
+    torch.testing.assert_close(a.forward(full.x), c, rtol=1e-4, atol=1e-4)
+    # of one picture the two orders are the same
+    outside = sample(Guided(Measured(d, a, c[:1]), 3.0), (1, 8, 8), 4, **options)
+    inside = sample(Measured(Guided(d, 3.0), a, c[:1]), (1, 8, 8), 4, **options)
+    torch.testing.assert_close(inside.x, outside.x, rtol=1e-4, atol=1e-4)
+    once = sample(Measured(Guided(d, 3.0, Adaptive(-1.0)), a, c), (1, 8, 8), 4, **options)
+    assert once.nfe.tolist() == [13] * 4 and once.trace.switched_at.tolist() == [1] * 4
+    with pytest.raises(InputError, match=r"Measured\(Guided"):
+        sample(Guided(Measured(d, a, c), 3.0), (1, 8, 8), 4, **options)
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,17 @@ def test_a_network_that_fails_is_named_with_its_step(name):
         SAMPLERS[name](Broken(), noise(1, 2, 10.0), grid)
 
 
+def test_a_large_picture_in_float16_is_finite():
+    class Bright(Denoiser):
+        card = Card(kind="any")
+
+        def forward(self, y, sigma=None):
+            return torch.full_like(y, 0.9)
+
+    x = torch.zeros(1, 1, 300, 300, dtype=torch.float16)  # the sum of the estimate, 81000, is beyond float16
+    assert euler(Bright(), x, [1.0, 0.0]).sum(dtype=torch.float32) > 65504
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_levels_that_rise_are_refused(mixture, name):
     with pytest.raises(InputError, match="fall"):

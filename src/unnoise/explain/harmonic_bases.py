@@ -7,8 +7,7 @@ representations" (2310.02557). Works on any denoiser.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from unnoise.denoiser.base import Denoiser, Sigma
+from unnoise.denoiser.derivatives import differentiable, require_gradients
 from unnoise.errors import InputError, unknown
 from unnoise.explain.harmonic_generalisation import check_level
 from unnoise.noise.seeds import generator, normal_like
@@ -56,12 +56,13 @@ def jacobian(denoiser: Denoiser, y: Tensor, sigma: Sigma = None, chunk: int = 64
 
     Raises
     ------
-    InputError : more than one picture, or d above 6400 (use `shrinkage_basis` with `method="randomised"`).
+    InputError : more than one picture, d above 6400 (use `shrinkage_basis` with `method="randomised"`), or a denoiser
+        that computes without gradients.
     """
     d = _one_picture(y)
     if d > LARGEST:
         raise InputError(f"the whole Jacobian of {d} numbers is too large: take a smaller part, or method='randomised'")
-    with _exactly(denoiser):
+    with differentiable(denoiser):
         rows = _products(denoiser, y, sigma, conditions)[1]
         eye = torch.eye(d, dtype=y.dtype, device=y.device)
         return torch.cat([rows(eye[i : i + chunk]) for i in range(0, d, chunk)])
@@ -107,7 +108,7 @@ def shrinkage_basis(
         trace, asymmetry = float(j.trace()), float((j - j.T).norm() / j.norm())
         jy = j @ flat
     else:
-        with _exactly(denoiser):
+        with differentiable(denoiser):
             columns, rows = _products(denoiser, y, sigma, conditions)
 
             def symmetric(v: Tensor) -> Tensor:
@@ -123,7 +124,7 @@ def shrinkage_basis(
             trace = float((columns(probes) * probes).sum(1).mean())
             jy = columns(y.reshape(1, -1))[0].double()
         asymmetry = math.nan
-    with torch.no_grad(), _exactly(denoiser):
+    with torch.no_grad(), differentiable(denoiser):
         x_hat = denoiser(y, sigma, **conditions).flatten().double()
     return Basis(
         values,
@@ -181,7 +182,7 @@ def filter_at(
         raise InputError(f"the place {column},{row} is outside the picture of {y.shape[3]} x {y.shape[2]} pixels")
     one = torch.zeros_like(y)
     one[0, channel, row, column] = 1
-    with _exactly(denoiser):
+    with differentiable(denoiser):
         return _products(denoiser, y, sigma, conditions)[1](one.reshape(1, -1)).reshape(y.shape[1:])
 
 
@@ -229,11 +230,18 @@ def sure(denoiser: Denoiser, y: Tensor, sigma: float, *, probes: int = 1, seed: 
     """Stein's unbiased estimate of the mean squared error, without the clean picture, one a sample (B,).
 
     `|y - D|**2 / d - sigma**2 + 2 sigma**2 tr J / d`, the trace from random vectors of signs (Ramani et al. 2008,
-    "Monte-Carlo SURE"). Raises `InputError` for a sigma that is not above 0.
+    "Monte-Carlo SURE").
+
+    Raises
+    ------
+    InputError : a sigma that is not above 0, fewer probes than 1, a denoiser that computes without gradients.
     """
     check_level(sigma)
+    if probes < 1:
+        raise InputError(f"the trace needs at least one random vector, got probes={probes}")
     b, d = y.shape[0], y[0].numel()
-    with _exactly(denoiser):
+    with differentiable(denoiser):
+        require_gradients(denoiser, y, sigma, conditions)
 
         def f(u: Tensor) -> Tensor:
             return denoiser(u, sigma, **conditions)
@@ -271,6 +279,7 @@ Product = Callable[[Tensor], Tensor]
 
 def _products(denoiser: Denoiser, y: Tensor, sigma: Sigma, conditions: dict[str, Any]) -> tuple[Product, Product]:
     """`v -> J v` and `v -> v^T J` for blocks of flat vectors (b, d)."""
+    require_gradients(denoiser, y, sigma, conditions)
 
     def f(u: Tensor) -> Tensor:
         return denoiser(u, sigma, **conditions)
@@ -286,16 +295,3 @@ def _products(denoiser: Denoiser, y: Tensor, sigma: Sigma, conditions: dict[str,
         return torch.func.vmap(lambda t: pull(t)[0])(v.reshape(-1, *y.shape)).detach().flatten(1)
 
     return columns, rows
-
-
-@contextmanager
-def _exactly(denoiser: Denoiser) -> Iterator[None]:
-    """Float32 arithmetic inside networks that would otherwise run in bfloat16, whose derivative is too coarse."""
-    coarse = [m for m in denoiser.modules() if getattr(m, "precision", None) == "bfloat16"]
-    for m in coarse:
-        m.precision = "float32"  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for m in coarse:
-            m.precision = "bfloat16"  # type: ignore[assignment]

@@ -75,7 +75,7 @@ class Adaptive:
         rows = slice(None) if whole else active  # a view where all are guided, the usual case of the first steps
         level = sigma[rows] if isinstance(sigma, Tensor) and sigma.ndim and len(sigma) == len(y) else sigma
         gamma = run.cosine(y[rows], level, c[rows], u, self.space, self.center)
-        run.gamma[-1] = run.gamma[-1].to(gamma).masked_scatter(active, gamma)
+        run.gamma[-1] = run.gamma[-1].masked_scatter(active, gamma)
         run.memory["switched_at"], guided = self.decide(switched, run.i, gamma)
         x0 = run.combine(c[rows], u)
         if not whole:
@@ -90,10 +90,11 @@ class Adaptive:
         Takes for each sample the evaluation from which it goes on alone, -1 for not yet (n,), and the cosines of those
         that do not yet; returns the former after this evaluation, and the mask of the samples that are guided in it.
         """
-        if i == 0 and float(gamma.min()) > 0.999:
+        if i == 0 and self.min_steps == 1 and float(gamma.min()) >= max(0.999, self.gamma_bar):
+            mend = "center=True may tell them apart" if self.space == "x0" else "choose space='x0'"
             warnings.warn(
-                f"the cosine in space '{self.space}' is {float(gamma.min()):.5f} at the first step, so guidance will "
-                "stop at once: choose space='x0'",
+                f"the cosine in space '{self.space}' is {float(gamma.min()):.5f} at the first step, so guidance stops "
+                f"at once: {mend}",
                 stacklevel=2,
             )
         active = switched < 0
@@ -193,6 +194,8 @@ class LinearAG:
         self, operation: str | float, run: Trajectory, y: Tensor, sigma: Sigma, conditions: dict[str, Any]
     ) -> Tensor:
         """One evaluation under a `Table` with these coefficients."""
+        if run.guided.negative:
+            raise InputError("LinearAG was fitted on the estimate without a condition: leave the negative ones out")
         self.check_step(run.i, _level(sigma), run.guided.scale)
         if operation == "cfg":
             c, u = run.both(y, sigma, conditions)

@@ -185,6 +185,10 @@ def train(
         data_licence=p.licence,
         **({"earlier": begun["training"]} if begun else {}),
     )
+    if held:
+        (mean, std), n = p.noise, min(512, len(held[0]))
+        name = f"weighted loss on {n} test digits, log 2 sigma {mean:g} ± {std:g}"
+        denoiser.card.measured[name] = round(evaluate(denoiser)["holdout"], 4)
     return save(out / "digits.safetensors", denoiser, arch="digits", config=config)
 
 

@@ -139,7 +139,7 @@ class Trajectory(Denoiser):
         given = {name: value for name, value in conditions.items() if value is not None}
         if not given:
             raise InputError("guidance needs a condition: pass one, or use the denoiser as it is")
-        self.gamma.append(torch.full((len(y),), math.nan))
+        self.gamma.append(torch.full((len(y),), math.nan, dtype=torch.float64, device=y.device))
         scale = self.guided.scale
         if scale == 1:  # full speed: the other estimate would have no weight
             x0 = self.one(y, sigma, given)
@@ -190,7 +190,8 @@ class Trajectory(Denoiser):
             low, high = g.card.value_range or (-1.0, 1.0)
             middle, half = (low + high) / 2, (high - low) / 2
             z = (x0 - middle) / half
-            s = z.abs().flatten(1).quantile(g.threshold, dim=1).clamp(min=1).reshape(-1, *(1,) * (x0.ndim - 1))
+            size = z.abs().flatten(1).to(torch.promote_types(z.dtype, torch.float32))  # what quantile takes
+            s = size.quantile(g.threshold, dim=1).to(z).clamp(min=1).reshape(-1, *(1,) * (x0.ndim - 1))
             x0 = middle + half * z.clamp(-s, s) / s
         return x0
 
@@ -234,6 +235,10 @@ class Interval:
 
     low: float = 0.0
     high: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise InputError(f"an interval of guidance needs low < high, got {self.low:g} and {self.high:g}")
 
     def guide(self, run: Trajectory, y: Tensor, sigma: Sigma, conditions: dict[str, Any]) -> Tensor:
         """Guided inside, conditional outside."""
@@ -325,6 +330,7 @@ def cosine(
     """
     if space not in SPACES:
         raise unknown("space", space, SPACES)
+    y, c, u = (v.to(torch.promote_types(v.dtype, torch.float32)) for v in (y, c, u))
     low, high = guided.card.value_range or (-1.0, 1.0)
     middle, half = (low + high) / 2, (high - low) / 2
     s, z = expand_sigma(sigma, y) / half, (y - middle) / half

@@ -18,6 +18,7 @@ from torch import Tensor
 from unnoise.denoiser import Denoiser
 from unnoise.denoiser.base import Sigma, expand_sigma
 from unnoise.errors import InputError
+from unnoise.generate.samplers import begin
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Measured(Denoiser):
 
     Parameters
     ----------
-    denoiser : the prior; conditions pass through.
+    denoiser : the prior; conditions pass through. With guidance the `Guided` one goes in here, so that each picture
+        of a batch keeps its own measurements.
     measurement : what was done to the picture.
     c : what was measured, of one picture or of a batch.
     noise : standard deviation of the noise in `A^+ c`, in data units; the correction fades as sigma falls below it.
@@ -61,13 +63,18 @@ class Measured(Denoiser):
         found = self.measurement.forward(x0)
         if found.shape[1:] != self.c.shape[1:] or len(self.c) not in (1, len(y)):
             raise InputError(
-                f"measurements of shape {tuple(self.c.shape)} do not fit: these pictures give {tuple(found.shape)}"
+                f"measurements of shape {tuple(self.c.shape)} do not fit: these pictures give {tuple(found.shape)} "
+                "(with guidance write Measured(Guided(D, scale), ...), not the other way round)"
             )
         correction = self.measurement.inverse(self.c.to(x0) - found)
         if self.noise > 0:
             s = expand_sigma(sigma, y)
             correction = correction * s**2 / (s**2 + self.noise**2)
         return x0 + correction
+
+    def trajectory(self) -> Measured:
+        """The same for one run of a sampler: guidance inside remembers it."""
+        return Measured(begin(self.denoiser), self.measurement, self.c, self.noise)
 
 
 def inpainting(mask: Tensor) -> Measurement:

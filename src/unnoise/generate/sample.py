@@ -12,11 +12,15 @@ import torch
 from torch import Tensor
 
 from unnoise.denoiser import Denoiser
+from unnoise.denoiser.derivatives import differentiable, require_gradients
 from unnoise.errors import InputError, unknown
 from unnoise.generate.guidance import Trace, Trajectory
+from unnoise.generate.inverse import Measured
 from unnoise.generate.samplers import SAMPLERS, Callback, begin, learnt_variance
 from unnoise.noise.grids import check_sigmas, karras
 from unnoise.noise.seeds import generator, generators, normal_like
+
+ROWS = 256  # pictures that the exact trace has in the network at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +86,17 @@ def sample(
             raise InputError("sampling needs the shape of a sample, or a start x_T")
         x_T = start(denoiser, shape, n, levels[0], seed, first)
     randomness = [generator(seed, i, 1) for i in range(first, first + len(x_T))]  # not the numbers of x_T again
-    fresh = begin(denoiser)
-    run = fresh if isinstance(fresh, Trajectory) else _Counted(denoiser, len(x_T))
-    linear = getattr(fresh.guided.policy, "linear", None) if isinstance(fresh, Trajectory) else None
-    if linear is not None and isinstance(fresh, Trajectory):
-        linear.check(fresh.guided.denoiser, sampler, fresh.guided.scale)
+    run = begin(denoiser)
+    inside = run
+    while isinstance(inside, Measured):
+        inside = inside.denoiser
+    counted = inside if isinstance(inside, Trajectory) else _Counted(run, len(x_T))
+    if isinstance(counted, _Counted):
+        run = counted
+    elif (linear := getattr(counted.guided.policy, "linear", None)) is not None:
+        linear.check(counted.guided.denoiser, sampler, counted.guided.scale)
     x = SAMPLERS[sampler](run, x_T, levels, randomness=randomness, callback=callback, **(options or {}), **conditions)
-    return Sampled(x, run.nfe, run.trace() if isinstance(run, Trajectory) else None)
+    return Sampled(x, counted.nfe, counted.trace() if isinstance(counted, Trajectory) else None)
 
 
 def start(denoiser: Denoiser, shape: Sequence[int], n: int, sigma: float, seed: int = 0, first: int = 0) -> Tensor:
@@ -146,15 +154,21 @@ def log_likelihood(
     Jacobian is exact, d products, or with `probes` Hutchinson's estimate from that many random vectors. The start is
     taken as Gaussian of the first level, which must be far above the spread of the data.
 
+    Raises
+    ------
+    InputError : sigmas that do not fall, fewer probes than 1, a denoiser that computes without gradients.
+
     Source: Song et al. 2021, 2011.13456, eq. 39; bits a dimension are `-log p / (d log 2)`, plus 7 for 8-bit data
     scaled to [-1, 1].
     """
     levels = [s for s in check_sigmas(sigmas) if s > 0][::-1]
+    if probes is not None and probes < 1:
+        raise InputError(f"the trace needs at least one random vector, got probes={probes}")
     z, d = x.double(), x[0].numel()
     if probes is None:
         vectors = torch.eye(d, dtype=torch.float64, device=x.device).reshape(d, 1, *x.shape[1:]).expand(d, *x.shape)
     else:
-        drawn = [normal_like(x.double(), generators(seed + p, range(len(x)))) for p in range(probes)]
+        drawn = [normal_like(z, [generator(seed, i, p) for i in range(len(x))]) for p in range(probes)]
         vectors = torch.stack(drawn).sign() / math.sqrt(probes)
 
     def slope(z: Tensor, s: float) -> tuple[Tensor, Tensor]:
@@ -165,20 +179,22 @@ def log_likelihood(
             pair: Any = torch.func.jvp(f, (z,), (v,))
             return pair
 
-        estimates, moved = torch.func.vmap(along)(vectors)
+        estimates, moved = torch.func.vmap(along, chunk_size=max(1, ROWS // len(x)))(vectors)
         trace = (moved * vectors).flatten(2).sum((0, 2))
         return (z - estimates[0]) / s, (d - trace) / s
 
     total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for s, t in pairwise(levels):
-        d1, r1 = slope(z, s)
-        d2, r2 = slope(z + (t - s) * d1, t)
-        z = z + (t - s) * (d1 + d2) / 2
-        total += (t - s) * (r1 + r2) / 2
-    last = levels[-1]
-    middle = denoiser(z.to(x.dtype), last, **conditions).double()  # all but the mean of the data, at this level
+    with torch.no_grad(), differentiable(denoiser):
+        require_gradients(denoiser, x, levels[0], conditions)
+        for s, t in pairwise(levels):
+            d1, r1 = slope(z, s)
+            d2, r2 = slope(z + (t - s) * d1, t)
+            z = z + (t - s) * (d1 + d2) / 2
+            total += (t - s) * (r1 + r2) / 2
+        last = levels[-1]
+        middle = denoiser(z.to(x.dtype), last, **conditions).double()  # all but the mean of the data, at this level
     at_end = -0.5 * (((z - middle) / last) ** 2).flatten(1).sum(1) - d * (math.log(last) + 0.5 * math.log(2 * math.pi))
-    return (at_end + total).detach()
+    return at_end + total
 
 
 class _Counted(Denoiser):

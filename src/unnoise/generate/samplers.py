@@ -85,7 +85,8 @@ def _follow(
         answer = ask(x.to(dtype), sigma, **conditions)
         nfe += 1
         estimate = answer[0] if isinstance(answer, tuple) else answer
-        if not math.isfinite(estimate.detach().sum().item()):  # infinities of both signs add up to NaN
+        # infinities of both signs add up to NaN; a sum in float16 would itself overflow
+        if not math.isfinite(estimate.detach().sum(dtype=torch.promote_types(estimate.dtype, torch.float32)).item()):
             raise UnnoiseError(
                 f"the denoiser gave values that are not finite at step {i} (sigma {sigma:g}): try float32, or a "
                 "smaller largest sigma"

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unnoise.errors import InputError
+
 Randomness = torch.Generator | Sequence[torch.Generator] | None
 """One generator for a whole batch, one a sample (the same draw in any batch), or torch's global one."""
 
@@ -17,10 +19,14 @@ def generator(seed: int, *indices: int, device: str | torch.device = "cpu") -> t
 
     Different `(seed, *indices)` give unrelated streams: they are mixed by numpy's `SeedSequence` hash.
 
+    Raises `InputError` for a seed below 0.
+
     >>> a, b = generator(7, 0, 3), generator(7, 0, 3)
     >>> bool((torch.randn(4, generator=a) == torch.randn(4, generator=b)).all())
     True
     """
+    if seed < 0:
+        raise InputError(f"a seed must be a whole number from 0 on, got {seed}")
     words = np.random.SeedSequence(seed, spawn_key=indices).generate_state(2, np.uint32)
     return torch.Generator(device).manual_seed((int(words[0]) << 32 | int(words[1])) & (2**63 - 1))
 

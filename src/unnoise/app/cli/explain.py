@@ -34,8 +34,8 @@ def explain(
     (source,) = expand_inputs([image])[:1]
     if size < 8:
         raise InputError(f"--size must be at least 8 pixels, got {size}")
-    if not sigma > 0:
-        raise InputError(f"--sigma must be above 0 (of 255), got {sigma:g}")
+    if not 0 < sigma <= 255:
+        raise InputError(f"--sigma must be above 0, up to 255, got {sigma:g}")
     if vectors < 1:
         raise InputError(f"-k must be at least 1, got {vectors}")
     place = None if at is None else _place(at)

@@ -42,6 +42,12 @@ def generate(
     """Draw pictures from what a denoiser knows."""
     if n < 1:
         raise InputError(f"-n must be at least 1, got {n}")
+    if steps < 1:
+        raise InputError(f"--steps must be at least 1, got {steps}")
+    if guidance in (0, 1) and (compare or policy != "full"):
+        raise InputError(f"scale {guidance:g} takes one estimate, none is left out by --policy: name a --guidance")
+    if compare and policy != "full":
+        raise InputError("--compare tries policies of its own: drop --policy")
     if out.suffix not in (".png", ".npy"):
         raise InputError(f"{out} must end in .png (a sheet of all pictures) or .npy (the pictures)")
 
@@ -61,7 +67,7 @@ def generate(
         raise InputError(f"{model} knows no classes: leave --class out")
     if label is not None and not -1 <= label < classes:
         raise InputError(f"--class must be 0 to {classes - 1} for {model}, or -1 for none, got {label}")
-    if (guidance != 1 or compare) and (label == -1 or not conditional):
+    if guidance != 1 and (label == -1 or not conditional):
         raise InputError("guidance pulls towards a class: name one with --class, or leave --guidance at 1")
     distilled = "scale" in denoiser.card.conditions  # guidance is inside: one evaluation a step
     if distilled and (policy != "full" or compare):

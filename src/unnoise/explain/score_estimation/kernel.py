@@ -70,11 +70,13 @@ class KernelScoreRegressor:
     def fit(self, x0: Tensor) -> KernelScoreRegressor:
         """Regress on one noise draw of every clean point (n, d).
 
-        Raises `InputError` for n above 20,000 with the exact method, an unknown rule or method, or a step size that
-        diverges.
+        Raises `InputError` for n above 20,000 with the exact method, an unknown rule or method, a negative number of
+        steps, or a step size that is not above 0 or diverges.
         """
         if isinstance(self.stop, str) and self.stop not in RULES:
             raise unknown("stopping rule", self.stop, RULES)
+        if self.most < 1 or self.landmarks < 1:
+            raise InputError(f"most and landmarks must be at least 1, got {self.most} and {self.landmarks}")
         if self.method not in ("exact", "nystrom"):
             raise unknown("method", self.method, ("exact", "nystrom"))
         x0 = torch.as_tensor(x0, dtype=torch.float64)
@@ -86,13 +88,18 @@ class KernelScoreRegressor:
         self.radius_ = default_radius(x0) if self.radius is None else self.radius
         self.samples_ = draw_samples(x0, t_min=self.t_min, t_max=self.t_max, radius=self.radius_, seed=self.seed)
         s = self.samples_
+        if not len(s.x):
+            raise InputError(f"none of the {len(x0)} samples lies in the radius {self.radius_:g}: take a larger one")
         self.z_ = self._inputs(s.x, s.t)
         self._span()
         self.eigenvalues_, self.vectors_, self._project = _decomposed(self._features(self.z_), self.method)
         top = float(self.eigenvalues_[-1])
         self.step_size_ = 1 / top if self.step_size == "auto" else float(self.step_size)
-        if self.step_size_ >= 2 / top:
-            raise InputError(f"a step size of {self.step_size_:g} diverges: it must be below 2 / l_max = {2 / top:g}")
+        if not 0 < self.step_size_ < 2 / top:
+            raise InputError(
+                f"a step size of {self.step_size_:g} diverges or stands still: it must lie between 0 and "
+                f"2 / l_max = {2 / top:g}"
+            )
         self.stopping_time_ = self.stopping_time(self.stop)
         return self
 
@@ -155,6 +162,8 @@ class KernelScoreRegressor:
     def stopping_time(self, stop: str | int) -> int:
         """What a rule says of the fitted samples; a number of steps is what it is."""
         if isinstance(stop, int):
+            if stop < 0:
+                raise InputError(f"the number of steps must not be negative, got {stop}")
             return stop
         if stop not in RULES:
             raise unknown("stopping rule", stop, RULES)
@@ -172,6 +181,8 @@ class KernelScoreRegressor:
 
     def _holdout(self) -> int:
         """Least loss on every fifth sample, of a regression on the others."""
+        if len(self.z_) < 5:
+            raise InputError(f"hold-out needs 5 samples or more, got {len(self.z_)}: name a number of steps as stop")
         held = torch.arange(len(self.z_)) % 5 == 4
         features, y = self._features(self.z_), self.samples_.x0
         kept = features[~held][:, ~held] if self.method == "exact" else features[~held]

@@ -35,7 +35,7 @@ def stop_rwy(eigenvalues: Tensor, eta: float, noise: float, most: int = 100_000,
     def holds(tau: int) -> bool:
         total = eta * n * tau
         complexity = float((torch.minimum(mu, torch.full_like(mu, 1 / total)).sum() / n).sqrt())
-        return complexity <= 1 / (2 * math.e * noise * total)
+        return 2 * math.e * noise * total * complexity <= 1
 
     while low < high:  # the rule holds up to some tau and fails beyond it
         middle = (low + high + 1) // 2

@@ -122,7 +122,7 @@ class Wrapped:
 
         run.ask = ask
         sigma = run.level(time)
-        run.gamma.append(torch.full((n,), torch.nan))
+        run.gamma.append(torch.full((n,), torch.nan, dtype=torch.float64, device=x.device))
         if isinstance(self.policy, Table):
             u = run.follow(self.policy, x[n:], sigma, float(self.pipe.guidance_scale))
         else:

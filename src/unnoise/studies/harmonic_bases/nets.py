@@ -146,18 +146,25 @@ def cut(photographs: list[Any], n: int, p: PatchOptions, seed: int) -> Tensor:
     """n patches at random places, one of each photograph in turn, so that few patches are of many photographs."""
     found: list[list[Tensor]] = []
     for i, photograph in enumerate(photographs):
+        if min(photograph.shape) // p.shrink < p.side:
+            continue
         x = torch.from_numpy(np.ascontiguousarray(photograph))[None, None]
         small = torch.nn.functional.avg_pool2d(x, p.shrink)[0, 0]
-        windows = small.unfold(0, p.side, 2).unfold(1, p.side, 2).reshape(-1, p.side, p.side)
-        lively = torch.nonzero(windows.flatten(1).std(1) > p.least_std)[:, 0]
-        order = torch.randperm(len(lively), generator=generator(seed, i))
-        found.append([windows[j] for j in lively[order]])
+        windows = small.unfold(0, p.side, 2).unfold(1, p.side, 2)  # a view: copied, it would be 64 pictures and more
+        liveliness = torch.cat([row.flatten(1).std(1) for row in windows])
+        lively = torch.nonzero(liveliness > p.least_std)[:, 0]
+        order = torch.randperm(len(lively), generator=generator(seed, i))[:n]
+        columns = windows.shape[1]
+        found.append([windows[j // columns, j % columns] for j in lively[order].tolist()])
     patches: list[Tensor] = []
     for turn in range(max(map(len, found), default=0)):
         patches += [each[turn] for each in found if turn < len(each)]
         if len(patches) >= n:
             return torch.stack(patches[:n])[:, None].contiguous()
-    raise InputError(f"the photographs have {len(patches)} patches that are lively enough, {n} were asked for")
+    size = f"{p.side} x {p.side} pixels"
+    raise InputError(
+        f"the photographs have {len(patches)} patches of {size} that are lively enough, {n} were asked for"
+    )
 
 
 def photo_networks(all_: Networks, p: PatchOptions, data: Patches) -> dict[int, tuple[BFUNet, BFUNet]]:

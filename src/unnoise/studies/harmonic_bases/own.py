@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import log10
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from unnoise.training.loop import Progress
 from unnoise.training.options import FitOptions
 
 ALIKE, APART = 0.9, 0.5  # cosines of both networks' samples that the study calls one function, and two
+UNTRAINED = 1.0  # dB over the noisy patches that a network must gain to be judged
 
 
 def own_options(sizes: Sequence[int], side: int, shrink: int, steps: int, test: int) -> PatchOptions:
@@ -49,8 +51,9 @@ def generalise(
 ) -> Table:
     """Train two networks for each N, or go on where `folder` stopped, and say what both have in common.
 
-    A verdict is "memorises" when training patches are denoised 3 dB better and both networks' samples differ,
-    "generalises" when the gap is within 0.3 dB and their samples agree: the study's bounds at sigma 0.1.
+    A verdict is "untrained" when even training patches gain less than 1 dB over their noise; "memorises" when they are
+    denoised 3 dB better than others and both networks' samples differ, "generalises" when the gap is within 0.3 dB and
+    their samples agree: the study's bounds at sigma 0.1.
     """
     nets = dict(sorted(photo_networks(Networks(folder, progress), p, data).items()))
     found = curves(nets, data, p.sigmas)
@@ -60,7 +63,9 @@ def generalise(
         s, g = sampled(nets[n], data, n, SampleOptions()), each[at]
         pair, closest = float(s.pair.median()), float(s.closest.median())
         nats = kl_bound(p.sigmas, [one.variance for one in each], data.test[0].numel())
-        if g.gap >= 3 and pair <= APART:
+        if g.train_psnr < UNTRAINED - 20 * log10(LEVEL):
+            word = "untrained"
+        elif g.gap >= 3 and pair <= APART:
             word = "memorises"
         elif abs(g.gap) <= 0.3 and pair >= ALIKE:
             word = "generalises"

@@ -157,3 +157,23 @@ def test_methods_for_cubes_do_not_take_pictures():
 def test_a_constant_cube_is_left_as_it_is():
     x = np.full((9, 9, 5), 3.0)
     assert np.array_equal(unnoise.denoise(x, kind="cube"), x)
+
+
+@pytest.mark.parametrize("shape", [(40, 36, 1), (40, 36, 2), (4, 4, 24)])
+def test_a_level_that_is_given_needs_no_other_bands(noisy, clean, shape):
+    y, x = (c[: shape[0], : shape[1], : shape[2]] for c in (noisy, clean))
+    done = restore(y, kind="cube", sigma=30)
+    assert done.choice.method == "fasthyde" and done.profile.sigma == (30.0,) * shape[2]
+    assert error(done.image, x) < (0.6 if shape[2] < 3 else 1) * error(y, x)
+
+
+def test_methods_that_need_no_level_take_few_bands(noisy, clean):
+    y = noisy[..., :2]
+    for method, options in (("neural", {}), ("wsrrr", {"rank": 2})):
+        x_hat = unnoise.denoise(y, method, kind="cube", **options)
+        assert error(x_hat, clean[..., :2]) < 0.9 * error(y, clean[..., :2])
+    holed = y.copy()
+    holed[4, 5] = np.nan
+    assert np.array_equal(np.isnan(unnoise.denoise(holed, "wsrrr", kind="cube", rank=2)), np.isnan(holed))
+    with pytest.raises(InputError, match="noise of 2 bands cannot be told from the others: give sigma"):
+        unnoise.denoise(y, "hyres", kind="cube")

@@ -15,9 +15,10 @@ from torch import Tensor
 from unnoise.denoiser import Denoiser
 from unnoise.errors import InputError, unknown
 from unnoise.noise.cube_profile import CubeProfile, analyse_cube
+from unnoise.noise.spectral import gram
 from unnoise.restore import METHODS
 from unnoise.restore.auto import Choice
-from unnoise.restore.hyde.subspace import hysime
+from unnoise.restore.hyde.subspace import hysime_from_gram
 from unnoise.restore.result import Restored
 
 CLEAN = 55.0  # dB of median SNR from which a cube is left as it is
@@ -43,8 +44,10 @@ def choose_cube(profile: CubeProfile, signals: Callable[[], int]) -> Choice:
 
 def _signals(y: Tensor, profile: CubeProfile) -> int:
     at = torch.tensor(profile.live)
-    sigma = torch.tensor([profile.sigma[b] for b in profile.live]).to(y)
-    return hysime(y[at].flatten(1) / sigma.clamp(min=1e-30)[:, None])[0]
+    sigma = torch.tensor([profile.sigma[b] for b in profile.live], dtype=torch.float64, device=y.device)
+    sigma = sigma.clamp(min=1e-30)
+    whitened = gram(y[at].flatten(1)) / (sigma[:, None] * sigma)
+    return hysime_from_gram(whitened, y[0].numel(), torch.ones_like(sigma))[0]
 
 
 def restore_cube(
@@ -101,7 +104,11 @@ def restore_cube(
     levels = None if sigma is None else _levels(sigma, len(y), y)
     profile = None
     if method == "auto" or levels is None:
-        profile = analyse_cube(y, valid)
+        try:
+            profile = analyse_cube(y, valid, None if levels is None else levels.flatten())
+        except InputError:
+            if method == "auto" or not bool(valid.any()):
+                raise  # any other method says itself what it lacks: some need no noise level
     whole = bool(valid.all())
     filled = y if whole else fill(y, valid)
     if method == "auto":
@@ -112,8 +119,7 @@ def restore_cube(
     if choice.method == "none" or strength == 0:
         image = x.clone() if isinstance(x, Tensor) else np.array(x)
         return Restored(image, choice, profile, time.perf_counter() - start)
-    if levels is None and not whole:
-        assert profile is not None
+    if levels is None and not whole and profile is not None:
         levels = torch.tensor(profile.sigma)[None, :, None, None].to(y)
     denoiser: Denoiser = METHODS[choice.method].create(**choice.options).to(y.device)
     live = valid.flatten(1).any(1)
@@ -202,7 +208,10 @@ def _valid(y: Tensor, x: Any, mask: Any, nodata: float | None) -> Tensor:
 
 
 def _levels(sigma: Any, bands: int, y: Tensor) -> Tensor:
-    s = torch.as_tensor(np.asarray(sigma) if not isinstance(sigma, Tensor) else sigma).to(y)
+    try:
+        s = torch.as_tensor(np.asarray(sigma) if not isinstance(sigma, Tensor) else sigma).to(y)
+    except TypeError as error:
+        raise InputError(f"sigma must be a number, or one a band, got {sigma!r}") from error
     if s.numel() not in (1, bands):
         raise InputError(f"sigma of {s.numel()} values does not fit {bands} bands: give one number, or one a band")
     if not bool(((s >= 0) & torch.isfinite(s)).all()):

@@ -141,6 +141,8 @@ def test_files_of_cubes_are_known_by_their_extension(tmp_path, noisy, clean):
         (np.random.default_rng(3).random((9, 9, 5)), {"tile": 4}, "leave tile and calibrate out"),
         (np.random.default_rng(3).random((9, 9, 5)), {"mask": np.ones((3, 3))}, r"mask of shape \(3, 3\)"),
         (np.random.default_rng(3).random((9, 9, 5)), {"k": 4}, "method auto chooses its options itself"),
+        (np.random.default_rng(3).random((9, 9, 5)), {"sigma": "x"}, "sigma must be a number, or one a band, got 'x'"),
+        (torch.zeros(0, 5, 9, 9), {}, r"three axes \(rows, columns, bands\), got the shape \(0, 5, 9, 9\)"),
         ("text.hdr", {}, "does not exist"),
     ],
 )

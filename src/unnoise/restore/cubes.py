@@ -90,7 +90,7 @@ def restore_cube(
     """
     start = time.perf_counter()
     check_method(method, options)
-    if isinstance(x, Tensor) and x.ndim == 4:
+    if isinstance(x, Tensor) and x.ndim == 4 and len(x):
         done = [
             restore_cube(c, method, sigma=sigma, strength=strength, mask=mask, nodata=nodata, device=device, **options)
             for c in x

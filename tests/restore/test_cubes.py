@@ -128,6 +128,32 @@ def test_files_of_cubes_are_known_by_their_extension(tmp_path, noisy, clean):
     assert np.allclose(unnoise.denoise(tmp_path / "a.hdr"), cube.values, atol=1e-3)
 
 
+def test_bands_may_come_first(noisy):
+    first = np.ascontiguousarray(noisy.transpose(2, 0, 1))
+    mask = np.ones(first.shape, bool)
+    mask[:, 3, 4] = False
+    x_hat = unnoise.denoise(first, "hyres", kind="cube", band_axis=0, mask=mask)
+    last = unnoise.denoise(noisy, "hyres", kind="cube", mask=mask.transpose(1, 2, 0))
+    assert np.allclose(x_hat.transpose(1, 2, 0), last, atol=1e-3) and not np.allclose(last, noisy, atol=1)
+
+
+def test_one_of_several_cubes_in_a_file_can_be_named(tmp_path, noisy):
+    import h5py
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a"], file["b"] = noisy, noisy.transpose(2, 0, 1)
+    with pytest.raises(InputError, match="several cubes"):
+        unnoise.denoise(tmp_path / "a.h5", "hyres")
+    a = unnoise.denoise(tmp_path / "a.h5", "hyres", dataset="a")
+    unnoise.denoise_file(tmp_path / "a.h5", tmp_path / "c.h5", "hyres", dataset="b", band_axis=0)
+    assert np.allclose(read_cube(tmp_path / "c.h5", "b", 0).values, a, atol=1e-3)
+
+
+def test_an_array_of_bands_is_told_from_a_picture(noisy):
+    with pytest.raises(InputError, match="pass kind='cube' if these are bands"):
+        unnoise.denoise(noisy)
+
+
 @pytest.mark.parametrize(
     ("x", "options", "says"),
     [
@@ -135,6 +161,9 @@ def test_files_of_cubes_are_known_by_their_extension(tmp_path, noisy, clean):
         (np.random.default_rng(3).random((9, 9, 1)), {}, "noise of 1 band cannot be told from the others"),
         (np.random.default_rng(3).random((4, 4, 30)), {}, "16 pixels for 30 bands"),
         (np.full((9, 9, 5), np.nan), {}, "holds no values at all"),
+        (np.ones((4, 50, 700), np.float32), {}, "axes seem to be in another order, pass band_axis=0"),
+        (np.ones((31, 50, 50), np.float32), {}, "axes seem to be in another order, pass band_axis=0"),
+        (np.ones((9, 9, 5)), {"band_axis": 3}, "the band axis is 0, 1 or 2, got 3"),
         (np.zeros((9, 9, 5), complex), {}, "type complex128"),
         (np.random.default_rng(3).random((9, 9, 5)), {"method": "nlm"}, "method nlm is for photos, not for cubes"),
         (np.random.default_rng(3).random((9, 9, 5)), {"sigma": [1, 2]}, "sigma of 2 values does not fit 5 bands"),

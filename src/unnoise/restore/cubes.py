@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unnoise.data.cube import doubtful
 from unnoise.denoiser import Denoiser
 from unnoise.errors import InputError, unknown
 from unnoise.noise.cube_profile import CubeProfile, analyse_cube
@@ -58,6 +60,7 @@ def restore_cube(
     strength: float = 1.0,
     mask: Any = None,
     nodata: float | None = None,
+    band_axis: int | None = None,
     device: torch.device | None = None,
     **options: Any,
 ) -> Restored:
@@ -73,6 +76,7 @@ def restore_cube(
         values come back as they were, unless the method is "fasthyin", which fills those in pixels that have
         some bands.
     nodata : the value that means that nothing was measured.
+    band_axis : of a NumPy cube's bands, where they are not last; the result and `mask` have the same order of axes.
     device : where the work is done; `None`: where x is.
     options : of the method.
 
@@ -97,7 +101,19 @@ def restore_cube(
         ]
         stacked = torch.stack([d.image for d in done])
         return Restored(stacked, done[0].choice, done[0].profile, time.perf_counter() - start)
+    if isinstance(x, np.ndarray) and x.ndim == 3 and band_axis not in (None, 2, -1):
+        if band_axis not in (0, 1, -2, -3):
+            raise InputError(f"the band axis is 0, 1 or 2, got {band_axis}")
+        m = np.moveaxis(np.asarray(mask), band_axis, 2) if np.ndim(mask) == 3 else mask
+        more = {"sigma": sigma, "strength": strength, "mask": m, "nodata": nodata, "device": device, **options}
+        done = restore_cube(np.moveaxis(x, band_axis, 2), method, band_axis=2, **more)
+        return replace(done, image=np.moveaxis(done.image, 2, band_axis))
     y = _bands_first(x)
+    if isinstance(x, np.ndarray) and band_axis is None and (guess := doubtful(x.shape)) is not None:
+        raise InputError(
+            f"a cube of shape {x.shape} would have {x.shape[2]} bands: its axes seem to be in another order, pass "
+            f"band_axis={guess}, or 2 if it is right"
+        )
     valid = _valid(y, x, mask, nodata)
     y = y.to(device or y.device, torch.float32).contiguous()
     valid = valid.to(y.device)

@@ -106,17 +106,15 @@ def restore_cube(
             raise InputError(f"the band axis is 0, 1 or 2, got {band_axis}")
         m = np.moveaxis(np.asarray(mask), band_axis, 2) if np.ndim(mask) == 3 else mask
         more = {"sigma": sigma, "strength": strength, "mask": m, "nodata": nodata, "device": device, **options}
-        done = restore_cube(np.moveaxis(x, band_axis, 2), method, band_axis=2, **more)
-        return replace(done, image=np.moveaxis(done.image, 2, band_axis))
-    y = _bands_first(x)
-    if isinstance(x, np.ndarray) and band_axis is None and (guess := doubtful(x.shape)) is not None:
+        restored = restore_cube(np.moveaxis(x, band_axis, 2), method, band_axis=2, **more)
+        return replace(restored, image=np.moveaxis(restored.image, 2, band_axis))
+    if isinstance(x, np.ndarray) and x.ndim == 3 and band_axis is None and (guess := doubtful(x.shape)) is not None:
         raise InputError(
             f"a cube of shape {x.shape} would have {x.shape[2]} bands: its axes seem to be in another order, pass "
             f"band_axis={guess}, or 2 if it is right"
         )
-    valid = _valid(y, x, mask, nodata)
-    y = y.to(device or y.device, torch.float32).contiguous()
-    valid = valid.to(y.device)
+    y, valid = cube_tensors(x, mask, nodata)
+    y, valid = (t.to(device or t.device) for t in (y, valid))
     levels = None if sigma is None else _levels(sigma, len(y), y)
     profile = None
     if method == "auto" or levels is None:
@@ -151,6 +149,12 @@ def restore_cube(
     filling = method == "fasthyin"
     keep = ~valid if not filling else ~(valid | (live[:, None, None] & valid[live].any(0)))
     return Restored(_back(clean, keep, x), choice, profile, time.perf_counter() - start)
+
+
+def cube_tensors(x: Any, mask: Any = None, nodata: float | None = None) -> tuple[Tensor, Tensor]:
+    """A cube as (bands, H, W) float32, and where it was measured, of that shape; arguments as for `restore_cube`."""
+    y = _bands_first(x)
+    return y.to(torch.float32).contiguous(), _valid(y, x, mask, nodata)
 
 
 def check_method(method: str, options: Mapping[str, Any]) -> None:

@@ -83,6 +83,26 @@ def test_values_missing_in_some_bands_are_filled_only_when_asked(noisy, clean):
     assert np.array_equal(np.isnan(other), np.isnan(y))
 
 
+@pytest.mark.parametrize("sigma", [None, 30])
+def test_values_missing_everywhere_leave_no_pixel_complete(noisy, clean, sigma):
+    y = noisy.copy()
+    y[np.random.default_rng(4).random(y.shape) < 0.15] = np.nan
+    y[2, 3:6], y[..., 9] = np.nan, np.nan
+    done = restore(y, kind="cube", sigma=sigma)
+    assert done.choice.method == "fasthyin" and done.profile.partly > 1300 and done.profile.missing == 3
+    assert np.array_equal(np.isnan(done.image), np.isnan(y)) and done.profile.empty == (9,)
+    live = [b for b in range(24) if b != 9]
+    assert np.allclose(np.array(done.profile.sigma)[live], 30, rtol=0.2)
+    seen = ~np.isnan(y)
+    assert error(done.image[seen], clean[seen]) < 0.35 * error(noisy, clean)
+    filled = unnoise.denoise(y, "fasthyin", kind="cube", sigma=sigma)
+    made = np.isnan(y) & ~np.isnan(filled)
+    assert made.sum() > 3000 and error(filled[made], clean[made]) < 0.5 * error(noisy, clean)
+    if sigma is None:
+        other = unnoise.denoise(y, "hyres", kind="cube")
+        assert error(other[seen], clean[seen]) < 0.4 * error(noisy, clean)
+
+
 def test_empty_and_constant_bands_are_reported_and_kept(noisy, clean):
     y = noisy.copy()
     y[..., 3], y[..., [7, 8]] = np.nan, 5.0

@@ -20,10 +20,12 @@ from unnoise.noise.cube_profile import CubeProfile, analyse_cube
 from unnoise.noise.spectral import gram
 from unnoise.restore import METHODS
 from unnoise.restore.auto import Choice
+from unnoise.restore.hyde.missing import impute, too_few
 from unnoise.restore.hyde.subspace import hysime_from_gram
 from unnoise.restore.result import Restored
 
 CLEAN = 55.0  # dB of median SNR from which a cube is left as it is
+RANK = 10  # of the model by which values are made up where hardly any pixel has all bands
 SPARSE = 0.03  # share of bands with impulses or stripes from which they are taken apart
 
 
@@ -116,15 +118,19 @@ def restore_cube(
     y, valid = cube_tensors(x, mask, nodata)
     y, valid = (t.to(device or t.device) for t in (y, valid))
     levels = None if sigma is None else _levels(sigma, len(y), y)
-    profile = None
+    whole, profile = bool(valid.all()), None
+    filled = y if whole else fill(y, valid)
+    measured = valid | ~valid[valid.flatten(1).any(1)].any(0)  # of pixels without any band the neighbours' is taken
     if method == "auto" or levels is None:
         try:
-            profile = analyse_cube(y, valid, None if levels is None else levels.flatten())
+            if levels is None and not whole and too_few(measured[valid.flatten(1).any(1)].flatten(1)):
+                filled, profile = _imputed(filled, valid, measured)
+                measured = torch.ones_like(valid)
+            else:
+                profile = analyse_cube(y, valid, None if levels is None else levels.flatten())
         except InputError:
             if method == "auto" or not bool(valid.any()):
                 raise  # any other method says itself what it lacks: some need no noise level
-    whole = bool(valid.all())
-    filled = y if whole else fill(y, valid)
     if method == "auto":
         assert profile is not None
         choice = choose_cube(profile, partial(_signals, filled, profile))
@@ -140,8 +146,7 @@ def restore_cube(
     clean = filled.clone()
     levels = None if levels is None else levels.expand(1, len(y), 1, 1)[:, live]
     if choice.method == "fasthyin":
-        seen = (valid | ~valid[live].any(0))[live]  # a pixel without any band is filled from its neighbours beforehand
-        clean[live] = denoiser(filled[live][None], levels, mask=seen[None])[0]
+        clean[live] = denoiser(filled[live][None], levels, mask=measured[live][None])[0]
     else:
         clean[live] = denoiser(filled[live][None], levels)[0]
     if strength != 1:
@@ -149,6 +154,22 @@ def restore_cube(
     filling = method == "fasthyin"
     keep = ~valid if not filling else ~(valid | (live[:, None, None] & valid[live].any(0)))
     return Restored(_back(clean, keep, x), choice, profile, time.perf_counter() - start)
+
+
+def _imputed(filled: Tensor, valid: Tensor, measured: Tensor) -> tuple[Tensor, CubeProfile]:
+    """A cube of which hardly any pixel has all bands, completed from what the bands have in common; its noise."""
+    flat = filled.flatten(1)
+    at = (flat.amax(1) > flat.amin(1)).nonzero()[:, 0]
+    made, level = impute(flat[at], measured[at].flatten(1), RANK)
+    filled = filled.clone()
+    filled[at] = made.reshape(-1, *filled.shape[1:])
+    sigma = torch.zeros(len(filled), dtype=torch.float64, device=filled.device)
+    sigma[at] = level
+    seen = valid.flatten(1).any(1)
+    found = analyse_cube(filled, seen[:, None, None].expand(filled.shape), sigma)
+    have = valid[seen].flatten(1).sum(0)
+    missing, partly = int((have == 0).sum()), int(((have > 0) & (have < int(seen.sum()))).sum())
+    return filled, replace(found, missing=missing, partly=partly)
 
 
 def cube_tensors(x: Any, mask: Any = None, nodata: float | None = None) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,9 @@ def test_cubes_are_cleaned_by_every_method(bench, monkeypatch):
     monkeypatch.delenv("UNNOISE_HYDE_PYTHON", raising=False)
     report = bench("cubes")
     found = scores(report)
-    assert len(found) == 7 and all(name.startswith("unnoise") for name in found)
+    if found.pop("unnoise fasthyde with BM3D, as HyDe", None) is None:
+        assert "bench" in report["skipped"].pop("unnoise fasthyde with BM3D, as HyDe")
+    assert len(found) == 8 and all(name.startswith("unnoise") for name in found)
     assert all(s["mpsnr"] > 26 and s["sam"] < 8 for s in found.values())
     assert all("set UNNOISE_HYDE_PYTHON" in reason for reason in report["skipped"].values())
     assert "HyDe did not run" in report["notes"]

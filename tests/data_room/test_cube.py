@@ -7,7 +7,7 @@ import tifffile
 import zarr
 from scipy.io import loadmat, savemat
 
-from unnoise.data.cube import Cube, read_cube, write_cube
+from unnoise.data.cube import Cube, left_behind, read_cube, write_cube
 from unnoise.data.cube_envi import TYPES
 from unnoise.errors import InputError, OutputError
 
@@ -54,10 +54,71 @@ def test_types_survive_a_round_trip(tmp_path, kind, suffix):
         assert back.dtype.newbyteorder("=") == np.dtype(kind)
 
 
-@pytest.mark.parametrize("suffix", [".hdr", ".mat", ".h5", ".zarr"])
-def test_wavelengths_travel_to_other_formats(tmp_path, suffix):
-    write_cube(tmp_path / f"a{suffix}", Cube(VALUES, wavelengths=WAVES, units="nm"))
-    assert read_cube(tmp_path / f"a{suffix}").wavelengths == WAVES
+@pytest.mark.parametrize("suffix", [".hdr", ".mat", ".h5", ".tif", ".zarr"])
+def test_wavelengths_and_names_travel_to_other_formats(tmp_path, suffix):
+    names = ("blue", "green & co", "red", "near infrared")
+    write_cube(tmp_path / "a.hdr", Cube(VALUES, wavelengths=WAVES, units="nm", band_names=names))
+    write_cube(tmp_path / f"b{suffix}", read_cube(tmp_path / "a.hdr"))
+    cube = read_cube(tmp_path / f"b{suffix}")
+    assert (cube.wavelengths, cube.units, cube.band_names) == (WAVES, "nm", names)
+    write_cube(tmp_path / f"c{suffix}", cube.with_values(VALUES + 1))  # and on in the same format
+    again = read_cube(tmp_path / f"c{suffix}")
+    assert (again.wavelengths, again.units, again.band_names) == (WAVES, "nm", names)
+    assert np.array_equal(again.values, VALUES + 1)
+
+
+def test_wavelengths_of_a_geotiff_are_those_of_gdal(tmp_path):
+    items = "".join(
+        f'<Item name="CENTRAL_WAVELENGTH_UM" sample="{b}" domain="IMAGERY">{0.4 + b / 10}</Item>' for b in range(4)
+    )
+    tag = (42112, 2, 0, f"<GDALMetadata><Item name='AREA'>Point</Item>{items}</GDALMetadata>", True)
+    tifffile.imwrite(tmp_path / "a.tif", VALUES, photometric="minisblack", extratags=[tag], planarconfig="contig")
+    cube = read_cube(tmp_path / "a.tif")
+    assert cube.wavelengths == pytest.approx((0.4, 0.5, 0.6, 0.7)) and cube.units == "um" and cube.band_names is None
+    assert not cube.georeferenced
+    damaged = (42112, 2, 0, "<GDALMetadata><Item", True)
+    tifffile.imwrite(tmp_path / "b.tif", VALUES, photometric="minisblack", extratags=[damaged], planarconfig="contig")
+    assert read_cube(tmp_path / "b.tif").wavelengths is None
+
+
+def test_what_a_format_cannot_hold_is_said(tmp_path):
+    write_cube(tmp_path / "a.hdr", Cube(VALUES, wavelengths=WAVES, nodata=7))
+    header = tmp_path / "a.hdr"
+    assert left_behind(read_cube(header), tmp_path / "b.tif") is None
+    header.write_text(header.read_text() + "map info = {UTM, 1, 1, 500000, 4.1e6, 30, 30, 13, North}\n")
+    cube = read_cube(header)
+    assert left_behind(cube, tmp_path / "b.hdr") is None
+    lost = left_behind(cube, tmp_path / "b.tif")
+    assert lost == "geo-reference of a.hdr cannot go into .tif: for that name a result that ends in .hdr"
+    assert left_behind(cube, tmp_path / "b.npy").startswith("wavelengths, no-data value and geo-reference of a.hdr")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".h5", ".mat", ".zarr"])
+def test_bands_go_last_into_other_formats(tmp_path, suffix):
+    tifffile.imwrite(tmp_path / "a.tif", VALUES.transpose(2, 0, 1), photometric="minisblack")
+    write_cube(tmp_path / f"b{suffix}", read_cube(tmp_path / "a.tif"))
+    assert np.array_equal(read_cube(tmp_path / f"b{suffix}").values, VALUES)
+
+
+def test_the_axis_of_the_bands_is_found_by_its_wavelengths_or_its_label(tmp_path):
+    first = VALUES.transpose(2, 0, 1)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["cube"], file["wavelength"] = first, np.array(WAVES)
+        file["wavelength"].attrs["units"] = "nanometers"
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["cube"] = first
+        file["cube"].dims[0].label = "band"
+    savemat(tmp_path / "a.mat", {"cube": first, "wavelength": np.array(WAVES)})
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    group.create_array("cube", data=first, dimension_names=("band", "y", "x"))
+    group.create_array("wavelength", data=np.array(WAVES)).attrs["units"] = "nanometers"
+    for name in ("a.h5", "b.h5", "a.mat", "a.zarr"):
+        cube = read_cube(tmp_path / name)
+        assert np.array_equal(cube.values, VALUES) and cube.band_axis == 0
+        assert (cube.wavelengths == WAVES) == (name != "b.h5")
+        write_cube(tmp_path / f"c_{name}", cube.with_values(VALUES + 1))
+        assert np.array_equal(read_cube(tmp_path / f"c_{name}").values, VALUES + 1)
+    assert read_cube(tmp_path / "a.h5").units == read_cube(tmp_path / "a.zarr").units == "nanometers"
 
 
 def test_other_variables_of_a_matlab_file_stay(tmp_path):
@@ -179,6 +240,8 @@ def spoil(folder, name, content):
     [
         ("a.npy", np.zeros((9, 9)), r"shape \(9, 9\), not \(rows, columns, bands\)"),
         ("a.npy", np.zeros((4, 50, 700)), "axes seem to be in another order, name that of the bands .--band-axis 0"),
+        ("a.npy", np.zeros((31, 50, 50)), "axes seem to be in another order, name that of the bands .--band-axis 0"),
+        ("a.mat", {"x": np.zeros((60, 31, 60))}, "axes seem to be in another order, .*--band-axis 1"),
         ("a.npy", np.zeros((4, 5, 6), complex), "values of type complex128"),
         ("a.npy", b"not numpy", "a.npy is damaged"),
         ("a.mat", {"x": np.zeros((4, 90))}, r"no array of three axes, only x \(4, 90\)"),
@@ -203,7 +266,9 @@ def test_truncated_envi_data_is_told_from_the_header(tmp_path):
     write_cube(tmp_path / "a.hdr", Cube(VALUES))
     data = tmp_path / "a.dat"
     data.write_bytes(data.read_bytes()[:-6])
-    with pytest.raises(InputError, match=r"a.dat is truncated: it has 274 of the 280 bytes that a.hdr promises"):
+    with pytest.raises(
+        InputError, match=r"a.dat is truncated, it has 274 of the 280 bytes .* promises: get a new copy"
+    ):
         read_cube(tmp_path / "a.hdr")
     with pytest.raises(InputError, match="did you mean"):
         read_cube(tmp_path / "b.hdr")

@@ -83,6 +83,26 @@ def test_values_missing_in_some_bands_are_filled_only_when_asked(noisy, clean):
     assert np.array_equal(np.isnan(other), np.isnan(y))
 
 
+@pytest.mark.parametrize("sigma", [None, 30])
+def test_values_missing_everywhere_leave_no_pixel_complete(noisy, clean, sigma):
+    y = noisy.copy()
+    y[np.random.default_rng(4).random(y.shape) < 0.15] = np.nan
+    y[2, 3:6], y[..., 9] = np.nan, np.nan
+    done = restore(y, kind="cube", sigma=sigma)
+    assert done.choice.method == "fasthyin" and done.profile.partly > 1300 and done.profile.missing == 3
+    assert np.array_equal(np.isnan(done.image), np.isnan(y)) and done.profile.empty == (9,)
+    live = [b for b in range(24) if b != 9]
+    assert np.allclose(np.array(done.profile.sigma)[live], 30, rtol=0.2)
+    seen = ~np.isnan(y)
+    assert error(done.image[seen], clean[seen]) < 0.35 * error(noisy, clean)
+    filled = unnoise.denoise(y, "fasthyin", kind="cube", sigma=sigma)
+    made = np.isnan(y) & ~np.isnan(filled)
+    assert made.sum() > 3000 and error(filled[made], clean[made]) < 0.5 * error(noisy, clean)
+    if sigma is None:
+        other = unnoise.denoise(y, "hyres", kind="cube")
+        assert error(other[seen], clean[seen]) < 0.4 * error(noisy, clean)
+
+
 def test_empty_and_constant_bands_are_reported_and_kept(noisy, clean):
     y = noisy.copy()
     y[..., 3], y[..., [7, 8]] = np.nan, 5.0
@@ -128,6 +148,32 @@ def test_files_of_cubes_are_known_by_their_extension(tmp_path, noisy, clean):
     assert np.allclose(unnoise.denoise(tmp_path / "a.hdr"), cube.values, atol=1e-3)
 
 
+def test_bands_may_come_first(noisy):
+    first = np.ascontiguousarray(noisy.transpose(2, 0, 1))
+    mask = np.ones(first.shape, bool)
+    mask[:, 3, 4] = False
+    x_hat = unnoise.denoise(first, "hyres", kind="cube", band_axis=0, mask=mask)
+    last = unnoise.denoise(noisy, "hyres", kind="cube", mask=mask.transpose(1, 2, 0))
+    assert np.allclose(x_hat.transpose(1, 2, 0), last, atol=1e-3) and not np.allclose(last, noisy, atol=1)
+
+
+def test_one_of_several_cubes_in_a_file_can_be_named(tmp_path, noisy):
+    import h5py
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a"], file["b"] = noisy, noisy.transpose(2, 0, 1)
+    with pytest.raises(InputError, match="several cubes"):
+        unnoise.denoise(tmp_path / "a.h5", "hyres")
+    a = unnoise.denoise(tmp_path / "a.h5", "hyres", dataset="a")
+    unnoise.denoise_file(tmp_path / "a.h5", tmp_path / "c.h5", "hyres", dataset="b", band_axis=0)
+    assert np.allclose(read_cube(tmp_path / "c.h5", "b", 0).values, a, atol=1e-3)
+
+
+def test_an_array_of_bands_is_told_from_a_picture(noisy):
+    with pytest.raises(InputError, match="pass kind='cube' if these are bands"):
+        unnoise.denoise(noisy)
+
+
 @pytest.mark.parametrize(
     ("x", "options", "says"),
     [
@@ -135,12 +181,17 @@ def test_files_of_cubes_are_known_by_their_extension(tmp_path, noisy, clean):
         (np.random.default_rng(3).random((9, 9, 1)), {}, "noise of 1 band cannot be told from the others"),
         (np.random.default_rng(3).random((4, 4, 30)), {}, "16 pixels for 30 bands"),
         (np.full((9, 9, 5), np.nan), {}, "holds no values at all"),
+        (np.ones((4, 50, 700), np.float32), {}, "axes seem to be in another order, pass band_axis=0"),
+        (np.ones((31, 50, 50), np.float32), {}, "axes seem to be in another order, pass band_axis=0"),
+        (np.ones((9, 9, 5)), {"band_axis": 3}, "the band axis is 0, 1 or 2, got 3"),
         (np.zeros((9, 9, 5), complex), {}, "type complex128"),
         (np.random.default_rng(3).random((9, 9, 5)), {"method": "nlm"}, "method nlm is for photos, not for cubes"),
         (np.random.default_rng(3).random((9, 9, 5)), {"sigma": [1, 2]}, "sigma of 2 values does not fit 5 bands"),
         (np.random.default_rng(3).random((9, 9, 5)), {"tile": 4}, "leave tile and calibrate out"),
         (np.random.default_rng(3).random((9, 9, 5)), {"mask": np.ones((3, 3))}, r"mask of shape \(3, 3\)"),
         (np.random.default_rng(3).random((9, 9, 5)), {"k": 4}, "method auto chooses its options itself"),
+        (np.random.default_rng(3).random((9, 9, 5)), {"sigma": "x"}, "sigma must be a number, or one a band, got 'x'"),
+        (torch.zeros(0, 5, 9, 9), {}, r"three axes \(rows, columns, bands\), got the shape \(0, 5, 9, 9\)"),
         ("text.hdr", {}, "does not exist"),
     ],
 )
@@ -157,3 +208,23 @@ def test_methods_for_cubes_do_not_take_pictures():
 def test_a_constant_cube_is_left_as_it_is():
     x = np.full((9, 9, 5), 3.0)
     assert np.array_equal(unnoise.denoise(x, kind="cube"), x)
+
+
+@pytest.mark.parametrize("shape", [(40, 36, 1), (40, 36, 2), (4, 4, 24)])
+def test_a_level_that_is_given_needs_no_other_bands(noisy, clean, shape):
+    y, x = (c[: shape[0], : shape[1], : shape[2]] for c in (noisy, clean))
+    done = restore(y, kind="cube", sigma=30)
+    assert done.choice.method == "fasthyde" and done.profile.sigma == (30.0,) * shape[2]
+    assert error(done.image, x) < (0.6 if shape[2] < 3 else 1) * error(y, x)
+
+
+def test_methods_that_need_no_level_take_few_bands(noisy, clean):
+    y = noisy[..., :2]
+    for method, options in (("neural", {}), ("wsrrr", {"rank": 2})):
+        x_hat = unnoise.denoise(y, method, kind="cube", **options)
+        assert error(x_hat, clean[..., :2]) < 0.9 * error(y, clean[..., :2])
+    holed = y.copy()
+    holed[4, 5] = np.nan
+    assert np.array_equal(np.isnan(unnoise.denoise(holed, "wsrrr", kind="cube", rank=2)), np.isnan(holed))
+    with pytest.raises(InputError, match="noise of 2 bands cannot be told from the others: give sigma"):
+        unnoise.denoise(y, "hyres", kind="cube")

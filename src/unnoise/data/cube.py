@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,8 @@ CUBE_FORMATS: dict[str, tuple[str, ...]] = {
 CUBE_EXTENSIONS: dict[str, str] = {extension: name for name, known in CUBE_FORMATS.items() for extension in known}
 ONLY_CUBES = tuple(e for e, name in CUBE_EXTENSIONS.items() if name not in ("tiff", "npy"))
 """Extensions that no photograph has."""
+OPEN = ("mat", "hdf5", "npy", "zarr")
+"""Formats that leave the order of axes open."""
 MAX_BANDS = 600  # a longer axis is one of pixels unless told otherwise
 SPECTRUM = 10  # bands from which an array is taken for the cube, and not for something that belongs to it
 MODULES = {
@@ -69,6 +71,11 @@ class Cube:
     band_axis: int = 2
     extras: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def georeferenced(self) -> bool:
+        """Whether the file says where on the map the cube lies, in its format's own way."""
+        return bool(self.extras.get("georeferenced"))
+
     def with_values(self, values: NDArray[Any]) -> Cube:
         """The same cube with other values of the same shape."""
         if values.shape != self.values.shape:
@@ -83,7 +90,8 @@ def read_cube(path: str | os.PathLike[str], dataset: str | None = None, band_axi
     ----------
     path : the file; of ENVI the header or the data beside it.
     dataset : which array, where the file holds several cubes (MATLAB, HDF5, Zarr).
-    band_axis : 0, 1 or 2, where the format leaves it open; the last one unless told.
+    band_axis : 0, 1 or 2, where the format leaves it open. Unless told it is the axis that the file calls so or has as
+        many wavelengths for, else the last one.
 
     Raises
     ------
@@ -161,11 +169,16 @@ def bands_last(array: NDArray[Any], axis: int | None) -> tuple[NDArray[Any], int
     return np.moveaxis(array, axis, 2), axis
 
 
-def stored(cube: Cube) -> NDArray[Any]:
-    """The values in the axis order of the file."""
+def axis_in(cube: Cube, name: str) -> int:
+    """Where the bands go in a file of a format: where they were if the cube came in it, else last."""
+    return cube.band_axis if cube.format == name else 2
+
+
+def stored(cube: Cube, name: str) -> NDArray[Any]:
+    """The values in the axis order of a file of a format."""
     import numpy as np
 
-    return np.moveaxis(cube.values, 2, cube.band_axis)
+    return np.moveaxis(cube.values, 2, axis_in(cube, name))
 
 
 def pick(path: Path, found: Mapping[str, tuple[int, ...]], asked: str | None) -> str:
@@ -187,17 +200,112 @@ def pick(path: Path, found: Mapping[str, tuple[int, ...]], asked: str | None) ->
     raise InputError(f"{path} holds no array of three axes, only {listed}: reshape it to (rows, columns, bands)")
 
 
+WAVELENGTH = ("wavelength", "wavelengths", "wl", "lambda", "lambdas", "wavelength_nm", "bands_nm", "center_wavelength")
+TEXTS = ("wavelength_units", "band_names")
+BANDS = ("band", "bands", "channel", "channels", "spectral", "spectrum", *WAVELENGTH)
+"""What files call wavelengths, and the axis of bands, in small letters."""
+
+
+def called(name: str, usual: tuple[str, ...]) -> bool:
+    """Whether the last part of a path in a file is one of the usual names.
+
+    >>> called("scene/Wavelength", WAVELENGTH)
+    True
+    """
+    return name.rsplit("/", 1)[-1].lower() in usual
+
+
+def find_axis(shape: tuple[int, ...], values: Mapping[str, Any], labels: Sequence[str | None] = ()) -> int:
+    """The axis of the bands: the one whose label says so, or that alone is as long as the wavelengths; else the last.
+
+    `values` are the named arrays and attributes of the file.
+
+    >>> find_axis((3, 50, 50), {"wavelength": [450, 550, 650]}), find_axis((3, 50, 50), {}, ("y", "x", "band"))
+    (0, 2)
+    """
+    import numpy as np
+
+    named = [axis for axis, label in enumerate(labels) if label and called(label, BANDS)]
+    if len(named) == 1:
+        return named[0]
+    for name, value in values.items():
+        if called(name, WAVELENGTH) and shape.count(np.size(value)) == 1:
+            return shape.index(np.size(value))
+    return 2
+
+
 def find_wavelengths(values: Mapping[str, Any], bands: int) -> tuple[float, ...] | None:
     """Wavelengths among named arrays or attributes: as many numbers as there are bands, under a usual name."""
     import numpy as np
 
-    usual = ("wavelength", "wavelengths", "wl", "lambda", "lambdas", "wavelength_nm", "bands_nm", "center_wavelength")
     for name, value in values.items():
-        if name.rsplit("/", 1)[-1].lower() in usual:
+        if called(name, WAVELENGTH):
             array = np.asarray(value)
             if array.size == bands and array.dtype.kind in "iuf":
                 return tuple(float(v) for v in array.ravel())
     return None
+
+
+def find_texts(values: Mapping[str, Any], bands: int) -> dict[str, Any]:
+    """`units` and `band_names` of a `Cube` among named arrays or attributes, as `described` writes them.
+
+    >>> find_texts({"wavelength_units": "nm", "band_names": ["a", "b"]}, 2)
+    {'units': 'nm', 'band_names': ('a', 'b')}
+    """
+    import numpy as np
+
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if called(name, TEXTS):
+            texts = [_text(v) for v in np.ravel(np.asarray(value, dtype=object))]
+            if called(name, TEXTS[:1]) and len(texts) == 1:
+                found["units"] = texts[0]
+            elif called(name, TEXTS[1:]) and len(texts) == bands:
+                found["band_names"] = tuple(texts)
+    return found
+
+
+def described(cube: Cube) -> dict[str, Any]:
+    """What is known of the bands, under the names that attributes and variables have in our files."""
+    found: dict[str, Any] = {}
+    if cube.wavelengths is not None:
+        found |= {"wavelength": list(cube.wavelengths), "wavelength_units": cube.units}
+    if cube.band_names is not None:
+        found["band_names"] = list(cube.band_names)
+    return found
+
+
+def left_behind(cube: Cube, dst: Path) -> str | None:
+    """What the format of `dst` cannot hold of what came with a cube, in a sentence; `None` where it holds all."""
+    name = cube_format(dst)
+    lost = []
+    if name == "npy":
+        lost += ["wavelengths"] if cube.wavelengths is not None else []
+        lost += ["band names"] if cube.band_names is not None else []
+    if name in ("npy", "mat") and cube.nodata is not None:
+        lost.append("no-data value")
+    if cube.georeferenced and name != cube.format:
+        lost.append("geo-reference")
+    if not lost or cube.source is None:
+        return None
+    what = lost[0] if len(lost) == 1 else f"{', '.join(lost[:-1])} and {lost[-1]}"
+    usual = CUBE_FORMATS[cube.format][0]
+    return f"{what} of {cube.source.name} cannot go into {dst.suffix}: for that name a result that ends in {usual}"
+
+
+def doubtful(shape: tuple[int, ...]) -> int | None:
+    """Where the bands of a cube rather are, if they do not seem to be last: that axis is too long for one of bands, or
+    the other two are not those of a picture while it makes a square with one of them.
+
+    >>> doubtful((100, 100, 198)), doubtful((31, 512, 512)), doubtful((5, 40, 700)), doubtful((90, 80, 162))
+    (None, 0, 0, None)
+    """
+    rows, columns, bands = shape
+    if bands > MAX_BANDS and min(rows, columns) <= MAX_BANDS:
+        return 0 if rows <= columns else 1
+    if bands == columns != rows:
+        return 0
+    return 1 if bands == rows != columns else None
 
 
 def check_cube(path: Path, cube: Cube, band_axis: int | None) -> None:
@@ -208,8 +316,8 @@ def check_cube(path: Path, cube: Cube, band_axis: int | None) -> None:
         raise InputError(f"{path} has the shape {shape}, not (rows, columns, bands): reshape it, or use --kind photo")
     if values.dtype.kind not in "iuf":
         raise InputError(f"{path} holds values of type {values.dtype}: convert them to integers or floats")
-    if values.shape[2] > MAX_BANDS and min(values.shape[:2]) <= MAX_BANDS and band_axis is None:
-        guess = 0 if values.shape[0] <= values.shape[1] else 1
+    guess = doubtful(values.shape) if cube.format in OPEN and cube.wavelengths is None else None
+    if guess is not None and band_axis is None and cube.band_axis == 2:
         raise InputError(
             f"{path} would have {values.shape[2]} bands in the shape {values.shape}: its axes seem to be in another "
             f"order, name that of the bands (--band-axis {guess}, or 2 if it is right)"
@@ -217,6 +325,15 @@ def check_cube(path: Path, cube: Cube, band_axis: int | None) -> None:
     for what, known in (("wavelengths", cube.wavelengths), ("band names", cube.band_names)):
         if known is not None and len(known) != values.shape[2]:
             raise InputError(f"{path} names {len(known)} {what} for {values.shape[2]} bands: mend its header")
+
+
+def _text(value: Any) -> str:
+    """A text as files hold it: bytes, or MATLAB's array of one."""
+    import numpy as np
+
+    while isinstance(value, np.ndarray) and value.size == 1:
+        value = value.ravel()[0]
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _line(error: Exception) -> str:

@@ -20,6 +20,7 @@ TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i
 DATA = ("", *CUBE_FORMATS["envi"][1:], ".bin", ".envi")
 LAYOUT = {"bsq": (2, 0, 1), "bil": (0, 2, 1), "bip": (0, 1, 2)}  # axes of (rows, columns, bands) in the file's order
 BACK = {"bsq": (1, 2, 0), "bil": (0, 2, 1), "bip": (0, 1, 2)}  # and the inverse
+GEO = ("map info", "projection info", "coordinate system string", "geo points", "x start", "y start")
 OURS = ("samples", "lines", "bands", "header offset", "file type", "data type", "interleave", "byte order")
 
 
@@ -40,7 +41,10 @@ def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -
     offset = int(fields.get("header offset", "0"))
     need, have = offset + lines * samples * bands * dtype.itemsize, data.stat().st_size
     if have < need:
-        raise InputError(f"{data} is truncated: it has {have:,} of the {need:,} bytes that {header.name} promises")
+        raise InputError(
+            f"{data} is truncated, it has {have:,} of the {need:,} bytes that {header.name} promises: get a new copy, "
+            f"or mend the sizes in the header"
+        )
     size = (lines, samples, bands)
     shape = tuple(size[k] for k in LAYOUT[interleave])
     array = np.memmap(data, dtype, "r", offset, shape).transpose(BACK[interleave])
@@ -53,7 +57,7 @@ def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -
         band_names=_names(fields.get("band names")),
         nodata=None if nodata is None else float(nodata),
         format="envi",
-        extras={"fields": fields},
+        extras={"fields": fields, "georeferenced": any(key in fields for key in GEO)},
     )
 
 
@@ -135,7 +139,8 @@ def _fields(cube: Cube) -> dict[str, str]:
         fields["wavelength"] = "{" + ", ".join(f"{w:.10g}" for w in cube.wavelengths) + "}"
         fields["wavelength units"] = cube.units or "Unknown"
     if cube.band_names is not None:
-        fields["band names"] = "{" + ", ".join(cube.band_names) + "}"
+        names = [re.sub(r"[{},\n]+", ";", name) for name in cube.band_names]  # what ENVI's lists are made with
+        fields["band names"] = "{" + ", ".join(names) + "}"
     if cube.nodata is not None:
         fields["data ignore value"] = f"{cube.nodata:.10g}"
     return fields

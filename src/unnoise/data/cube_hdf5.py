@@ -12,7 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from unnoise.data.cube import Cube, bands_last, find_wavelengths, pick, stored
+from unnoise.data.cube import (
+    TEXTS,
+    WAVELENGTH,
+    Cube,
+    bands_last,
+    called,
+    described,
+    find_axis,
+    find_texts,
+    find_wavelengths,
+    pick,
+    stored,
+)
 from unnoise.data.files import replacing
 from unnoise.data.on_disk import OnDisk
 from unnoise.errors import InputError, MissingExtra
@@ -41,7 +53,10 @@ def on_disk(path: Path, dataset: str | None = None, band_axis: int | None = None
         shapes = {name: tuple(reversed(d.shape)) if matlab else d.shape for name, d in arrays.items()}
         name = pick(path, shapes, dataset)
         found = arrays[name]
-        axis = 2 if band_axis is None else band_axis
+        short = {key: d[()] for key, d in arrays.items() if d.ndim and d.size <= max(found.shape)}
+        facts = {**short, **_texts(file), **dict(found.attrs)}
+        labels = [d.label or next((scale.name for _, scale in d.items()), None) for d in found.dims]
+        axis = find_axis(shapes[name], facts, labels[::-1] if matlab else labels) if band_axis is None else band_axis
         order = [a for a in range(len(shapes[name])) if a != axis] + [axis]
         axes = tuple(len(order) - 1 - a for a in order) if matlab else tuple(order)
         if found.ndim != 3:
@@ -54,12 +69,16 @@ def on_disk(path: Path, dataset: str | None = None, band_axis: int | None = None
             None if found.chunks is None else tuple(found.chunks[a] for a in axes),
         )
         bands = values.shape[2]
-        short = {key: d[()] for key, d in arrays.items() if d.size == bands}
-        waves = find_wavelengths({**short, **dict(found.attrs)}, bands)
+        waves = find_wavelengths(facts, bands)
+        texts = find_texts(facts, bands)
+        if "units" not in texts and waves is not None:
+            given = (d.attrs["units"] for key, d in arrays.items() if called(key, WAVELENGTH) and "units" in d.attrs)
+            texts |= find_texts({"wavelength_units": next(given, "")}, bands)
         nodata = next((found.attrs[k] for k in ("_FillValue", "missing_value", "nodata") if k in found.attrs), None)
     return Cube(
         values,
         wavelengths=waves,
+        **texts,
         nodata=None if nodata is None else float(np.ravel(nodata)[0]),
         format="mat" if matlab else "hdf5",
         dataset=name,
@@ -77,7 +96,7 @@ def _opened(path: Path, name: str, mode: str) -> Iterator[Any]:
 def write(dst: Path, cube: Cube, overwrite: bool = False, matlab: bool = False) -> None:
     """A copy of the source file with the cube's array replaced, or a new file."""
     h5py = _h5py()
-    array = stored(cube).T if matlab else stored(cube)
+    array = stored(cube, "mat").T if matlab else stored(cube, "hdf5")
     with replacing(dst, overwrite) as temporary:
         if cube.source is not None and cube.format == ("mat" if matlab else "hdf5"):
             shutil.copyfile(cube.source, temporary)
@@ -88,8 +107,11 @@ def write(dst: Path, cube: Cube, overwrite: bool = False, matlab: bool = False) 
                 written = file.create_dataset(cube.dataset or "cube", data=array)
                 if cube.nodata is not None:
                     written.attrs["_FillValue"] = cube.nodata
-                if cube.wavelengths is not None:
-                    file.create_dataset("wavelength", data=np.array(cube.wavelengths)).attrs["units"] = cube.units
+                facts = described(cube)
+                waves = facts.pop("wavelength", None)
+                written.attrs.update(facts)
+                if waves is not None:
+                    file.create_dataset("wavelength", data=np.array(waves)).attrs["units"] = cube.units
 
 
 def _arrays(file: Any) -> dict[str, Any]:
@@ -99,6 +121,18 @@ def _arrays(file: Any) -> dict[str, Any]:
     def visit(name: str, item: Any) -> None:
         if hasattr(item, "shape") and item.dtype.kind in "iuf" and not name.startswith("#"):
             found[name] = item
+
+    file.visititems(visit)
+    return found
+
+
+def _texts(file: Any) -> dict[str, Any]:
+    """Arrays of texts by path, at any depth."""
+    found: dict[str, Any] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if hasattr(item, "shape") and item.dtype.kind in "OS" and called(name, TEXTS):
+            found[name] = item[()]
 
     file.visititems(visit)
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unnoise.data import cube_hdf5
-from unnoise.data.cube import Cube, bands_last, find_wavelengths, pick, stored
+from unnoise.data.cube import Cube, bands_last, described, find_axis, find_texts, find_wavelengths, pick, stored
 from unnoise.data.cube_table import cube_shape, fold, picture_size, unfold
 from unnoise.data.files import replacing
 from unnoise.errors import InputError
@@ -26,11 +26,14 @@ def read(path: Path, dataset: str | None = None, band_axis: int | None = None) -
     name = pick(path, {key: cube_shape(v.shape, size) for key, v in numeric.items()}, dataset)
     array = numeric[name]
     folded = cube_shape(array.shape, size) != array.shape
-    values, axis = bands_last(unfold(array, size) if folded and size else array, None if folded else band_axis)
+    if band_axis is None or folded:
+        band_axis = 2 if folded or array.ndim != 3 else find_axis(array.shape, numeric)
+    values, axis = bands_last(unfold(array, size) if folded and size else array, band_axis)
     waves = find_wavelengths(numeric, values.shape[-1])
     return Cube(
         values,
         wavelengths=waves,
+        **find_texts(variables, values.shape[-1]),
         format="mat",
         dataset=name,
         band_axis=axis,
@@ -61,10 +64,13 @@ def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:
     if cube.values.nbytes >= 1 << 31:
         raise InputError(f"{dst}: MATLAB files of version 5 hold at most 2 GB an array: write .h5 or .hdr instead")
     variables = dict(cube.extras.get("variables", {})) if cube.format == "mat" else {}
-    if cube.wavelengths is not None and not variables:
-        variables["wavelength"] = np.array(cube.wavelengths)
+    if not variables:
+        facts = described(cube)
+        if "band_names" in facts:
+            facts["band_names"] = np.array(facts["band_names"], dtype=object)  # a cell array
+        variables = facts
     table = cube.extras.get("table") if cube.format == "mat" else None
-    variables[cube.dataset or "cube"] = np.asarray(fold(cube.values, table) if table else stored(cube))
+    variables[cube.dataset or "cube"] = np.asarray(fold(cube.values, table) if table else stored(cube, "mat"))
     with replacing(dst, overwrite) as temporary, temporary.open("wb") as file:
         savemat(file, variables, do_compression=True)
 

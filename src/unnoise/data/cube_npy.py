@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unnoise.data.cube import Cube, bands_last, stored
+from unnoise.data.cube import Cube, axis_in, bands_last, stored
 from unnoise.data.files import replacing
 from unnoise.data.mapped import mapped, reserve
 from unnoise.data.on_disk import OnDisk
@@ -33,7 +33,7 @@ def on_disk(path: Path, dataset: str | None = None, band_axis: int | None = None
 def create(dst: Path, cube: Cube, block: tuple[int, int]) -> OnDisk:
     """A file for a cube like `cube`, whose values are on disk, empty."""
     shape = [cube.values.shape[0], cube.values.shape[1]]
-    shape.insert(cube.band_axis, cube.values.shape[2])
+    shape.insert(axis_in(cube, "npy"), cube.values.shape[2])
     header = {"descr": np.lib.format.dtype_to_descr(cube.values.dtype), "fortran_order": False, "shape": tuple(shape)}
     with dst.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -44,7 +44,7 @@ def create(dst: Path, cube: Cube, block: tuple[int, int]) -> OnDisk:
 
 def reopen(made: Path, cube: Cube) -> OnDisk:
     """What `create` made."""
-    values = on_disk(made, None, cube.band_axis).values
+    values = on_disk(made, None, axis_in(cube, "npy")).values
     assert isinstance(values, OnDisk)
     return values
 
@@ -52,4 +52,4 @@ def reopen(made: Path, cube: Cube) -> OnDisk:
 def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:
     """The array, bands where they were."""
     with replacing(dst, overwrite) as temporary, temporary.open("wb") as file:
-        np.save(file, stored(cube), allow_pickle=False)
+        np.save(file, stored(cube, "npy"), allow_pickle=False)

@@ -19,7 +19,7 @@ from unnoise.errors import InputError, MissingExtra
 
 # ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL's two
 GEO = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
-NODATA = 42113
+METADATA, NODATA = 42112, 42113  # GDAL's
 COMPRESSIONS = {5: "lzw", 8: "adobe_deflate", 32946: "adobe_deflate", 50000: "zstd"}
 
 
@@ -60,10 +60,16 @@ def on_disk(path: Path, dataset: str | None = None, band_axis: int | None = None
     nodata = next((value for code, _, _, value in tags if code == NODATA), None)
     return Cube(
         values,
+        **of_metadata(next((str(value) for code, _, _, value in tags if code == METADATA), ""), values.shape[2]),
         nodata=_float(nodata),
         format="tiff",
         band_axis=axis,
-        extras={"tags": tags, "compression": compression, "separate": separate},
+        extras={
+            "tags": tags,
+            "compression": compression,
+            "separate": separate,
+            "georeferenced": any(code not in (METADATA, NODATA) for code, *_ in tags),
+        },
     )
 
 
@@ -114,7 +120,9 @@ def _layout(cube: Cube) -> tuple[bool, list[Any]]:
     own = cube.format == "tiff"
     tags: list[Any] = [(*tag, True) for tag in cube.extras.get("tags", ())] if own else []
     if not own and cube.nodata is not None:
-        tags.append((NODATA, 2, 0, f"{cube.nodata:g}", True))
+        tags.append((NODATA, 2, 0, f"{cube.nodata:.17g}", True))
+    if not own and (cube.wavelengths is not None or cube.band_names is not None):
+        tags.append((METADATA, 2, 0, as_metadata(cube), True))
     return own and not cube.extras["separate"], tags
 
 
@@ -136,6 +144,47 @@ def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:
             metadata=None,
             bigtiff=cube.values.nbytes > 3 << 30,
         )
+
+
+def of_metadata(xml: str, bands: int) -> dict[str, Any]:
+    """Wavelengths, units and names of bands from GDAL's XML, where it has them for all bands."""
+    from xml.etree import ElementTree
+
+    try:
+        items = list(ElementTree.fromstring(xml.strip("\0 \n"))) if xml else []
+    except ElementTree.ParseError:
+        return {}
+    texts: dict[str, dict[int, str]] = {}
+    for item in items:
+        if (item.get("sample") or "").isdecimal():
+            texts.setdefault((item.get("name") or "").lower(), {})[int(item.get("sample") or 0)] = item.text or ""
+    whole = {name: [of[b] for b in range(bands)] for name, of in texts.items() if set(of) == set(range(bands))}
+    found: dict[str, Any] = {}
+    for name, units in (("wavelength", whole.get("wavelength_units", [""])[0]), ("central_wavelength_um", "um")):
+        numbers = [_float(text) for text in whole.get(name, ())]
+        if numbers and None not in numbers and "wavelengths" not in found:
+            found |= {"wavelengths": tuple(numbers), "units": units}
+    if "description" in whole:
+        found["band_names"] = tuple(whole["description"])
+    return found
+
+
+def as_metadata(cube: Cube) -> str:
+    """GDAL's XML for the wavelengths and names of bands, in ASCII."""
+    from xml.etree import ElementTree
+
+    root = ElementTree.Element("GDALMetadata")
+
+    def add(band: int, name: str, text: str, **more: str) -> None:
+        ElementTree.SubElement(root, "Item", {"name": name, "sample": str(band), **more}).text = text
+
+    for band in range(cube.values.shape[2]):
+        if cube.band_names is not None:
+            add(band, "DESCRIPTION", cube.band_names[band], role="description")
+        if cube.wavelengths is not None:
+            add(band, "wavelength", f"{cube.wavelengths[band]:.10g}")
+            add(band, "wavelength_units", cube.units)
+    return ElementTree.tostring(root, encoding="us-ascii").decode("ascii").split("?>\n", 1)[-1]
 
 
 def _float(value: Any) -> float | None:

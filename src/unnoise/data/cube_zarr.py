@@ -13,7 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from unnoise.data.cube import Cube, bands_last, find_wavelengths, pick, stored
+from unnoise.data.cube import (
+    WAVELENGTH,
+    Cube,
+    axis_in,
+    bands_last,
+    called,
+    described,
+    find_axis,
+    find_texts,
+    find_wavelengths,
+    pick,
+    stored,
+)
 from unnoise.data.on_disk import OnDisk
 from unnoise.errors import InputError, MissingExtra, OutputError
 
@@ -54,18 +66,33 @@ def on_disk(path: Path, dataset: str | None = None, band_axis: int | None = None
     array, name = open_zarr(path, dataset)
     if array.ndim != 3:
         raise InputError(f"{path} has the shape {array.shape}, not (rows, columns, bands): reshape it")
-    values = stack(path, name, 2 if band_axis is None else band_axis)
     attributes = dict(array.attrs)
+    facts = _beside(path, array.shape) | attributes
+    labels = getattr(array.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS", ())
+    axis = find_axis(array.shape, facts, labels) if band_axis is None else band_axis
+    values = stack(path, name, axis)
     nodata = attributes.get("_FillValue", attributes.get("nodata"))
     return Cube(
         values,
-        wavelengths=find_wavelengths(attributes, values.shape[2]),
-        units=str(attributes.get("wavelength_units", "")),
+        wavelengths=find_wavelengths(facts, values.shape[2]),
+        **find_texts(facts, values.shape[2]),
         nodata=None if nodata is None else float(nodata),
         format="zarr",
         dataset=name,
-        band_axis=2 if band_axis is None else band_axis,
+        band_axis=axis,
     )
+
+
+def _beside(path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Short arrays in the group of a cube, as wavelengths, and their units."""
+    zarr = _zarr()
+    node = zarr.open(path, mode="r")
+    if isinstance(node, zarr.Array):
+        return {}
+    members = [(name, a) for name, a in node.members(max_depth=None) if isinstance(a, zarr.Array)]
+    short = {name: a for name, a in members if a.ndim == 1 and a.size in shape}
+    units = [a.attrs["units"] for name, a in short.items() if "units" in a.attrs and called(name, WAVELENGTH)]
+    return {name: a[...] for name, a in short.items()} | ({"wavelength_units": units[0]} if units else {})
 
 
 def stack(path: Path, name: str | None = None, band_axis: int = 2) -> OnDisk:
@@ -93,7 +120,7 @@ def create(dst: Path, cube: Cube, block: tuple[int, int]) -> OnDisk:
     Chunks are those of the source where `block`, the pixels that are written at a time, is made of whole ones.
     """
     zarr = _zarr()
-    shape, axis = cube.values.shape, cube.band_axis
+    shape, axis = cube.values.shape, axis_in(cube, "zarr")
     own = cube.source is not None and cube.format == "zarr"
     chunks = (
         block[0],
@@ -125,16 +152,13 @@ def create(dst: Path, cube: Cube, block: tuple[int, int]) -> OnDisk:
         )
         return stack(dst, name, axis)
     array = zarr.create_array(dst, shape=tuple(stored_as), dtype=cube.values.dtype, chunks=tuple(stored_chunks))
-    if cube.wavelengths is not None:
-        array.attrs.update({"wavelength": list(cube.wavelengths), "wavelength_units": cube.units})
-    if cube.nodata is not None:
-        array.attrs["nodata"] = cube.nodata
+    array.attrs.update(_attributes(cube))
     return stack(dst, None, axis)
 
 
 def reopen(made: Path, cube: Cube) -> OnDisk:
     """What `create` made."""
-    return stack(made, cube.dataset if cube.format == "zarr" else None, cube.band_axis)
+    return stack(made, cube.dataset if cube.format == "zarr" else None, axis_in(cube, "zarr"))
 
 
 def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:
@@ -151,20 +175,21 @@ def write(dst: Path, cube: Cube, overwrite: bool = False) -> None:
         if cube.source is not None and cube.format == "zarr":
             shutil.copytree(cube.source, store)
             array, _ = open_zarr(store, cube.dataset, "r+")
-            array[...] = stored(cube)
+            array[...] = stored(cube, "zarr")
         else:
-            values = np.asarray(stored(cube))
+            values = np.asarray(stored(cube, "zarr"))
             array = zarr.create_array(store, shape=values.shape, dtype=values.dtype, chunks=_chunks(values.shape))
             array[...] = values
-            if cube.wavelengths is not None:
-                array.attrs.update({"wavelength": list(cube.wavelengths), "wavelength_units": cube.units})
-            if cube.nodata is not None:
-                array.attrs["nodata"] = cube.nodata
+            array.attrs.update(_attributes(cube))
         if dst.exists():
             dst.replace(folder / "old")
         store.replace(dst)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _attributes(cube: Cube) -> dict[str, Any]:
+    return described(cube) | ({} if cube.nodata is None else {"nodata": cube.nodata})
 
 
 def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:

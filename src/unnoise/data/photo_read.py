@@ -154,7 +154,8 @@ def read_npy(path: Path, max_pixels: int) -> Photo:
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
         what = f"{shape[2]} channels" if len(shape) == 3 and shape[2] < 16 else f"the shape {shape}"
         raise InputError(
-            f"{path} has {what}, but a photo is (H, W) or (H, W, 3): convert it, or name its kind with --kind"
+            f"{path} has {what}, but a photo is (H, W) or (H, W, 3): convert it, or name its kind with --kind (cube "
+            f"where these are bands)"
         )
     check_size(path, shape[0], shape[1], max_pixels)
     if path.stat().st_size < here + int(np.prod(shape)) * dtype.itemsize:

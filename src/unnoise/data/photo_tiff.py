@@ -32,7 +32,7 @@ def decode(path: Path, page: Any) -> tuple[NDArray[Any], NDArray[Any] | None, bo
         raise InputError(f"{path} is a {name} TIFF: convert it to RGB first")
     if page.imagedepth > 1 or page.samplesperpixel > 4:
         count = max(page.imagedepth, page.samplesperpixel)
-        raise InputError(f"{path} has {count} channels, but a photo has 1 to 4: name its kind with --kind")
+        raise InputError(f"{path} has {count} channels, but a photo has 1 to 4: if they are bands, pass --kind cube")
     if page.dtype is None:
         raise InputError(f"{path} mixes {page.bitspersample} bits in one pixel: convert it to 8 or 16 bit first")
     if kind not in PICTURE_TYPES or (kind == "uint16" and page.bitspersample != 16):

@@ -94,14 +94,15 @@ def ranges(numbers: tuple[int, ...]) -> str:
     return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
 
 
-def analyse_cube(y: Tensor, valid: Tensor | None = None) -> CubeProfile:
+def analyse_cube(y: Tensor, valid: Tensor | None = None, sigma: Tensor | None = None) -> CubeProfile:
     """The noise in one cube (bands, H, W); `valid` of its shape is false where nothing was measured.
 
-    Levels come from the regression of every band on the others, over the pixels that all live bands have.
+    Levels are `sigma` (1 or bands,) where they are known. Else they come from the regression of every band on the
+    others, over the pixels that all live bands have.
 
     Raises
     ------
-    InputError : nothing measured anywhere, fewer than 3 live bands, or too few complete pixels.
+    InputError : nothing measured anywhere; without sigma fewer than 3 live bands, or too few complete pixels.
     """
     valid = torch.isfinite(y) if valid is None else valid & torch.isfinite(y)
     bands, pixels = len(y), y[0].numel()
@@ -114,18 +115,21 @@ def analyse_cube(y: Tensor, valid: Tensor | None = None) -> CubeProfile:
     at = live.nonzero()[:, 0]
     have = valid[at].flatten(1).sum(0)
     complete = have == len(at)
-    sigma, snr = torch.zeros(bands, dtype=torch.float64), torch.full((bands,), torch.inf, dtype=torch.float64)
+    levels, snr = torch.zeros(bands, dtype=torch.float64), torch.full((bands,), torch.inf, dtype=torch.float64)
     impulses: tuple[int, ...] = ()
     stripes: tuple[int, ...] = ()
     if len(at):
-        check_regression(len(at), int(complete.sum()))
+        samples = int(complete.sum())
+        if sigma is None:
+            check_regression(len(at), samples)
         flat = y[at].flatten(1)
-        flat = flat if bool(complete.all()) else flat[:, complete]
+        flat = flat if samples == pixels else flat[:, complete]
         g = gram(flat)
-        level = regression_sigma(g, flat.shape[1])
-        sigma[at] = level.cpu()
-        power = g.diagonal() / flat.shape[1]
-        snr[at] = (10 * (power / level.square() - 1).clamp(min=1e-9).log10()).cpu()
+        power = g.diagonal() / samples if samples else _power(y[at].flatten(1), valid[at].flatten(1))
+        level = regression_sigma(g, samples) if sigma is None else sigma.double().expand(bands)[at]
+        levels[at] = level.cpu()
+        snr[at] = decibels(power, level).cpu()
+    if len(at) > 2 and samples > len(at):  # else nothing tells impulses from the scene
         w = regression_residual(flat, g)
         w -= w.median(1, keepdim=True).values  # impulses of one sign shift the fit
         spread = w.abs().median(1, keepdim=True).values / NORMAL_MAD
@@ -138,7 +142,7 @@ def analyse_cube(y: Tensor, valid: Tensor | None = None) -> CubeProfile:
         stripes = tuple(at[striped].tolist())
         impulses = tuple(at[spiky & ~striped].tolist())
     return CubeProfile(
-        sigma=tuple(sigma.tolist()),
+        sigma=tuple(levels.tolist()),
         snr=tuple(snr.tolist()),
         impulses=impulses,
         stripes=stripes,
@@ -148,3 +152,13 @@ def analyse_cube(y: Tensor, valid: Tensor | None = None) -> CubeProfile:
         partly=int(((have > 0) & ~complete).sum()) if len(at) else 0,
         pixels=pixels,
     )
+
+
+def decibels(power: Tensor, sigma: Tensor) -> Tensor:
+    """The signal-to-noise ratio of bands with so much power, signal and noise, and a noise level each."""
+    return 10 * (power / sigma.square() - 1).clamp(min=1e-9).log10()
+
+
+def _power(flat: Tensor, valid: Tensor) -> Tensor:
+    """Mean square of the values that there are in every band (bands, pixels)."""
+    return flat.masked_fill(~valid, 0).square().sum(1, dtype=torch.float64) / valid.sum(1)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unnoise.errors import InputError
-from unnoise.noise.cube_profile import CubeProfile
+from unnoise.noise.cube_profile import CubeProfile, decibels
 from unnoise.noise.spectral import check_regression, gram, regression_sigma
 
 
@@ -80,22 +80,21 @@ class CubeStatistics:
         check_regression(len(self.live), self.complete)
         return regression_sigma(self.gram(), self.complete)
 
-    def profile(self) -> CubeProfile:
-        """The noise of the cube, without a look for impulses and stripes, which takes the cube itself.
+    def profile(self, sigma: Tensor | None = None) -> CubeProfile:
+        """The noise of the cube, without a look for impulses and stripes, which takes the cube itself; `sigma` (bands,)
+        where it is known.
 
         Raises `InputError` where nothing was measured anywhere, or too little to tell noise.
         """
         if not self.seen:
             raise InputError("the cube holds no values at all: every one is NaN or the no-data value")
         bands, at = len(self.low), torch.tensor(self.live, dtype=torch.long)
-        sigma, snr = torch.zeros(bands, dtype=torch.float64), torch.full((bands,), torch.inf, dtype=torch.float64)
+        levels, snr = torch.zeros(bands, dtype=torch.float64), torch.full((bands,), torch.inf, dtype=torch.float64)
         if len(at):
-            level = self.sigma()
-            sigma[at] = level
-            power = self.gram().diagonal() / self.complete
-            snr[at] = 10 * (power / level.square() - 1).clamp(min=1e-9).log10()
+            levels[at] = self.sigma() if sigma is None else sigma[at]
+            snr[at] = decibels(self.gram().diagonal() / self.complete, levels[at])
         return CubeProfile(
-            sigma=tuple(sigma.tolist()),
+            sigma=tuple(levels.tolist()),
             snr=tuple(snr.tolist()),
             impulses=(),
             stripes=(),

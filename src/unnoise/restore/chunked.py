@@ -173,7 +173,7 @@ class Passes:
             self._copy()
             return Choice("none", "asked for"), None
         stats = self._statistics(Job.of("fasthyde" if method == "auto" else method, options, nodata))
-        profile = stats.profile() if sigma is None else _told(stats, sigma)
+        profile = stats.profile(None if sigma is None else _levels(sigma, len(stats.low)))
         choice = Choice(method, "asked for", options) if method != "auto" else self._choose(stats, profile)
         if choice.method == "none" or not stats.live:
             self._copy()
@@ -351,7 +351,8 @@ class Passes:
 
         def signals() -> int:
             sigma = torch.tensor([profile.sigma[b] for b in profile.live], dtype=torch.float64)
-            return hysime_from_gram(stats.gram() / (sigma[:, None] * sigma), stats.complete)[0]
+            whitened = stats.gram() / (sigma[:, None] * sigma)
+            return hysime_from_gram(whitened, stats.complete, torch.ones_like(sigma))[0]
 
         choice = choose_cube(profile, signals)
         if choice.method not in ("none", *IN_PIECES):
@@ -394,13 +395,6 @@ def _levels(sigma: Any, bands: int) -> Tensor:
     if not bool(((s >= 0) & torch.isfinite(s)).all()):
         raise InputError("sigma must be finite and >= 0")
     return s.expand(bands)
-
-
-def _told(stats: CubeStatistics, sigma: Any) -> CubeProfile:
-    """The profile with the levels that were given."""
-    live, levels = set(stats.live), _levels(sigma, len(stats.low))
-    told = tuple(float(s) if b in live else 0.0 for b, s in enumerate(levels))
-    return replace(stats.profile(), sigma=told)
 
 
 def stride_of(denoiser: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,15 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unnoise.data.cube import doubtful
 from unnoise.denoiser import Denoiser
 from unnoise.errors import InputError, unknown
 from unnoise.noise.cube_profile import CubeProfile, analyse_cube
+from unnoise.noise.spectral import gram
 from unnoise.restore import METHODS
 from unnoise.restore.choice import Choice
-from unnoise.restore.hyde.subspace import hysime
+from unnoise.restore.hyde.missing import impute, too_few
+from unnoise.restore.hyde.subspace import hysime_from_gram
 from unnoise.restore.result import Restored
 
 CLEAN = 55.0  # dB of median SNR from which a cube is left as it is
+RANK = 10  # of the model by which values are made up where hardly any pixel has all bands
 SPARSE = 0.03  # share of bands with impulses or stripes from which they are taken apart
 
 
@@ -43,8 +48,10 @@ def choose_cube(profile: CubeProfile, signals: Callable[[], int]) -> Choice:
 
 def _signals(y: Tensor, profile: CubeProfile) -> int:
     at = torch.tensor(profile.live)
-    sigma = torch.tensor([profile.sigma[b] for b in profile.live]).to(y)
-    return hysime(y[at].flatten(1) / sigma.clamp(min=1e-30)[:, None])[0]
+    sigma = torch.tensor([profile.sigma[b] for b in profile.live], dtype=torch.float64, device=y.device)
+    sigma = sigma.clamp(min=1e-30)
+    whitened = gram(y[at].flatten(1)) / (sigma[:, None] * sigma)
+    return hysime_from_gram(whitened, y[0].numel(), torch.ones_like(sigma))[0]
 
 
 def restore_cube(
@@ -55,6 +62,7 @@ def restore_cube(
     strength: float = 1.0,
     mask: Any = None,
     nodata: float | None = None,
+    band_axis: int | None = None,
     device: torch.device | None = None,
     **options: Any,
 ) -> Restored:
@@ -70,6 +78,7 @@ def restore_cube(
         values come back as they were, unless the method is "fasthyin", which fills those in pixels that have
         some bands.
     nodata : the value that means that nothing was measured.
+    band_axis : of a NumPy cube's bands, where they are not last; the result and `mask` have the same order of axes.
     device : where the work is done; `None`: where x is.
     options : of the method.
 
@@ -87,23 +96,41 @@ def restore_cube(
     """
     start = time.perf_counter()
     check_method(method, options)
-    if isinstance(x, Tensor) and x.ndim == 4:
+    if isinstance(x, Tensor) and x.ndim == 4 and len(x):
         done = [
             restore_cube(c, method, sigma=sigma, strength=strength, mask=mask, nodata=nodata, device=device, **options)
             for c in x
         ]
         stacked = torch.stack([d.image for d in done])
         return Restored(stacked, done[0].choice, done[0].profile, time.perf_counter() - start)
-    y = _bands_first(x)
-    valid = _valid(y, x, mask, nodata)
-    y = y.to(device or y.device, torch.float32).contiguous()
-    valid = valid.to(y.device)
+    if isinstance(x, np.ndarray) and x.ndim == 3 and band_axis not in (None, 2, -1):
+        if band_axis not in (0, 1, -2, -3):
+            raise InputError(f"the band axis is 0, 1 or 2, got {band_axis}")
+        m = np.moveaxis(np.asarray(mask), band_axis, 2) if np.ndim(mask) == 3 else mask
+        more = {"sigma": sigma, "strength": strength, "mask": m, "nodata": nodata, "device": device, **options}
+        restored = restore_cube(np.moveaxis(x, band_axis, 2), method, band_axis=2, **more)
+        return replace(restored, image=np.moveaxis(restored.image, 2, band_axis))
+    if isinstance(x, np.ndarray) and x.ndim == 3 and band_axis is None and (guess := doubtful(x.shape)) is not None:
+        raise InputError(
+            f"a cube of shape {x.shape} would have {x.shape[2]} bands: its axes seem to be in another order, pass "
+            f"band_axis={guess}, or 2 if it is right"
+        )
+    y, valid = cube_tensors(x, mask, nodata)
+    y, valid = (t.to(device or t.device) for t in (y, valid))
     levels = None if sigma is None else _levels(sigma, len(y), y)
-    profile = None
-    if method == "auto" or levels is None:
-        profile = analyse_cube(y, valid)
-    whole = bool(valid.all())
+    whole, profile = bool(valid.all()), None
     filled = y if whole else fill(y, valid)
+    measured = valid | ~valid[valid.flatten(1).any(1)].any(0)  # of pixels without any band the neighbours' is taken
+    if method == "auto" or levels is None:
+        try:
+            if levels is None and not whole and too_few(measured[valid.flatten(1).any(1)].flatten(1)):
+                filled, profile = _imputed(filled, valid, measured)
+                measured = torch.ones_like(valid)
+            else:
+                profile = analyse_cube(y, valid, None if levels is None else levels.flatten())
+        except InputError:
+            if method == "auto" or not bool(valid.any()):
+                raise  # any other method says itself what it lacks: some need no noise level
     if method == "auto":
         assert profile is not None
         choice = choose_cube(profile, partial(_signals, filled, profile))
@@ -112,16 +139,14 @@ def restore_cube(
     if choice.method == "none" or strength == 0:
         image = x.clone() if isinstance(x, Tensor) else np.array(x)
         return Restored(image, choice, profile, time.perf_counter() - start)
-    if levels is None and not whole:
-        assert profile is not None
+    if levels is None and not whole and profile is not None:
         levels = torch.tensor(profile.sigma)[None, :, None, None].to(y)
     denoiser: Denoiser = METHODS[choice.method].create(**choice.options).to(y.device)
     live = valid.flatten(1).any(1)
     clean = filled.clone()
     levels = None if levels is None else levels.expand(1, len(y), 1, 1)[:, live]
     if choice.method == "fasthyin":
-        seen = (valid | ~valid[live].any(0))[live]  # a pixel without any band is filled from its neighbours beforehand
-        clean[live] = denoiser(filled[live][None], levels, mask=seen[None])[0]
+        clean[live] = denoiser(filled[live][None], levels, mask=measured[live][None])[0]
     else:
         clean[live] = denoiser(filled[live][None], levels)[0]
     if strength != 1:
@@ -129,6 +154,28 @@ def restore_cube(
     filling = method == "fasthyin"
     keep = ~valid if not filling else ~(valid | (live[:, None, None] & valid[live].any(0)))
     return Restored(_back(clean, keep, x), choice, profile, time.perf_counter() - start)
+
+
+def _imputed(filled: Tensor, valid: Tensor, measured: Tensor) -> tuple[Tensor, CubeProfile]:
+    """A cube of which hardly any pixel has all bands, completed from what the bands have in common; its noise."""
+    flat = filled.flatten(1)
+    at = (flat.amax(1) > flat.amin(1)).nonzero()[:, 0]
+    made, level = impute(flat[at], measured[at].flatten(1), RANK)
+    filled = filled.clone()
+    filled[at] = made.reshape(-1, *filled.shape[1:])
+    sigma = torch.zeros(len(filled), dtype=torch.float64, device=filled.device)
+    sigma[at] = level
+    seen = valid.flatten(1).any(1)
+    found = analyse_cube(filled, seen[:, None, None].expand(filled.shape), sigma)
+    have = valid[seen].flatten(1).sum(0)
+    missing, partly = int((have == 0).sum()), int(((have > 0) & (have < int(seen.sum()))).sum())
+    return filled, replace(found, missing=missing, partly=partly)
+
+
+def cube_tensors(x: Any, mask: Any = None, nodata: float | None = None) -> tuple[Tensor, Tensor]:
+    """A cube as (bands, H, W) float32, and where it was measured, of that shape; arguments as for `restore_cube`."""
+    y = _bands_first(x)
+    return y.to(torch.float32).contiguous(), _valid(y, x, mask, nodata)
 
 
 def check_method(method: str, options: Mapping[str, Any]) -> None:
@@ -202,7 +249,10 @@ def _valid(y: Tensor, x: Any, mask: Any, nodata: float | None) -> Tensor:
 
 
 def _levels(sigma: Any, bands: int, y: Tensor) -> Tensor:
-    s = torch.as_tensor(np.asarray(sigma) if not isinstance(sigma, Tensor) else sigma).to(y)
+    try:
+        s = torch.as_tensor(np.asarray(sigma) if not isinstance(sigma, Tensor) else sigma).to(y)
+    except TypeError as error:
+        raise InputError(f"sigma must be a number, or one a band, got {sigma!r}") from error
     if s.numel() not in (1, bands):
         raise InputError(f"sigma of {s.numel()} values does not fit {bands} bands: give one number, or one a band")
     if not bool(((s >= 0) & torch.isfinite(s)).all()):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unnoise.data.cube import ONLY_CUBES, read_cube, write_cube
+from unnoise.data.cube import ONLY_CUBES, Cube, read_cube, write_cube
 from unnoise.data.photo import MAX_PIXELS, read_photo, write_photo
 from unnoise.data.raw import Raw, as_raw, check_colours, is_raw, read_raw, write_colours, write_developed
 from unnoise.denoiser import Denoiser, Tiled
@@ -67,7 +67,7 @@ def denoise(
         with white at 1 (see `restore.jdd.restore_jdd`); "cube"; or `None` to infer it:
         camera files are raw, files of formats that only cubes have are cubes, the rest pictures.
         As a cube x is NumPy (H, W, bands) or torch ([B,] bands, H, W) of any scale; see `restore.cubes.restore_cube`,
-        whose `mask` and `nodata` may be given, too.
+        whose `mask`, `nodata` and `band_axis` may be given, too, and for a file `dataset`.
     sigma : noise standard deviation in the units of x (counts for integers); one number, one a channel, or a map of
         the picture's height and width. `None`: measured.
     strength : 0 gives x bit for bit, 1 the full effect: `x + strength * (clean - x)`.
@@ -147,9 +147,7 @@ def restore(
         _photo_only(tile, calibrate)
         if not isinstance(x, (str, os.PathLike)):
             return restore_cube(x, method, sigma=sigma, strength=strength, device=where, **options)
-        cube = read_cube(x)
-        more = {"sigma": sigma, "strength": strength, "device": where, "nodata": cube.nodata, **options}
-        return restore_cube(cube.values, method, **more)
+        return _restore_cube_file(x, method, {"sigma": sigma, "strength": strength, "device": where, **options})[1]
     if isinstance(x, (str, os.PathLike)):
         photo = read_photo(x, max_pixels)
         options = learnt(photo.pixels, method, adapt, minutes, options)
@@ -207,9 +205,8 @@ def denoise_file(
         return replace(done, image=None)
     if kind == "cube" or (kind is None and is_cube_file(src)):
         _photo_only(tile, calibrate)
-        cube = read_cube(src)
-        more = {"sigma": sigma, "strength": strength, "device": where, "nodata": cube.nodata, **options}
-        restored = restore_cube(cube.values, method, **more)
+        given = {"sigma": sigma, "strength": strength, "device": where, **options}
+        cube, restored = _restore_cube_file(src, method, given)
         write_cube(dst, cube.with_values(restored.image), overwrite)
         return replace(restored, image=None)
     photo = read_photo(src, max_pixels)
@@ -217,6 +214,12 @@ def denoise_file(
     done = _run(photo.pixels, method, sigma, strength, tile, where, calibrate, progress, options)
     write_photo(dst, photo.with_pixels(done.image), overwrite)
     return replace(done, image=None)
+
+
+def _restore_cube_file(src: str | os.PathLike[str], method: str, given: dict[str, Any]) -> tuple[Cube, Restored]:
+    """The cube in a file, and the same one clean; `dataset` and `band_axis` among what was given are the reader's."""
+    cube = read_cube(src, given.pop("dataset", None), given.pop("band_axis", None))
+    return cube, restore_cube(cube.values, method, **{"nodata": cube.nodata, "band_axis": 2, **given})
 
 
 def learnt(x: Any, method: str, adapt: bool, minutes: float, options: dict[str, Any]) -> dict[str, Any]:

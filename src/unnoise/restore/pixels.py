@@ -100,7 +100,8 @@ def _wrong_shape(shape: tuple[int, ...]) -> str:
         return f"an array of shape {shape} looks like (C, H, W): transpose it to (H, W, C) first"
     if len(shape) == 4:
         return f"an array of shape {shape} looks like a batch: pass one picture {expected} at a time, or a torch tensor"
-    return f"an array of shape {shape} is none of {expected}, the only layouts of kind='photo'"
+    cube = ": pass kind='cube' if these are bands" if len(shape) == 3 and min(shape) > 4 else ""
+    return f"an array of shape {shape} is none of {expected}, the only layouts of kind='photo'{cube}"
 
 
 def _of_tensor(x: Tensor) -> Pixels:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from unnoise.data.crops import Crops
+from unnoise.restore import METHODS
 from unnoise.restore.hyde.neural import Neural, trained
 from unnoise.restore.hyde.neural_quality import SIZE, SNR, Cube, corner, noisy, scores
 from unnoise.restore.hyde.neural_training import Preset, train_on
@@ -65,6 +66,9 @@ def transfer(o: TransferOptions, root: Path | None) -> tuple[list[Claim], list[T
     widest = [max(after / before for _, _, before, after in run) for run in recipe]
     seam = [seams(net, cubes[o.cubes[0]], o) for net in nets["the recipe"]]
     shipped = [[scores(trained(), x, o.snr, draw) for x in cubes.values()] for draw in range(o.seeds)]
+    low_rank = [
+        [scores(METHODS["fasthyde"].create(), x, o.snr, draw) for x in cubes.values()] for draw in range(o.seeds)
+    ]
     claims = [
         _claim(
             "the shipped qrnn2d above the noisy cube, the least of the cubes",
@@ -86,7 +90,11 @@ def transfer(o: TransferOptions, root: Path | None) -> tuple[list[Claim], list[T
         Table(
             "Trained on photographs, used on cubes: qrnn2d",
             ("network", "cube", "noisy MPSNR (dB)", "MPSNR (dB)", "noisy SAM (degrees)", "SAM (degrees)"),
-            (*_means("shipped", cubes, shipped), *_means("trained here", cubes, recipe)),
+            (
+                *_means("shipped", cubes, shipped),
+                *_means("trained here", cubes, recipe),
+                *_means("none: fasthyde", cubes, low_rank),
+            ),
             f"{note}; means over {o.seeds} draws of the noise, or as many trainings: preset {o.training} "
             f"{' '.join(o.overrides)}.",
         ),

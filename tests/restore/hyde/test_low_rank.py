@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from unnoise.errors import InputError
 from unnoise.noise import generator
 from unnoise.noise.spectral import gram
 from unnoise.restore.hyde.base import eigenbasis, symmetric_pad
@@ -54,6 +55,16 @@ def test_otvca_gives_feature_images(clean, noise):
     f = OTVCA(features=5).features(clean + 0.05 * noise(clean))
     assert f.shape == (1, 5, 48, 40)
     assert bool((total_variation(f[0]) < total_variation(torch.randn(5, 48, 40, generator=generator(0)) * 30)).all())
+
+
+def test_feature_images_leave_constant_bands_out_and_take_a_level(clean, noise):
+    y = clean + 0.05 * noise(clean)
+    more = torch.cat([y[:, :7], torch.full_like(y[:, :1], 0.5), y[:, 7:]], 1)
+    otvca = OTVCA(features=5)
+    assert torch.allclose(otvca.features(more), otvca.features(y), atol=1e-4)
+    assert torch.allclose(otvca.features(2 * y, 0.1), otvca.features(y, 0.05), atol=1e-3)
+    with pytest.raises(InputError, match="not finite"):
+        otvca.features(y.masked_fill(y == y.max(), torch.nan))
 
 
 def test_divergence_is_minus_the_adjoint_of_the_gradient():

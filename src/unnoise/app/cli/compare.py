@@ -1,4 +1,4 @@
-"""`unnoise compare`: every applicable method on one picture, side by side."""
+"""`unnoise compare`: every applicable method on one picture or cube, side by side."""
 
 from __future__ import annotations
 
@@ -9,32 +9,47 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from unnoise.app.cli.denoise import in_counts
+from unnoise.app.cli.denoise import goes_as_cube, in_counts
+from unnoise.app.cli.noise import check_kind
+from unnoise.data.cube import CUBE_EXTENSIONS
+from unnoise.data.formats import EXTENSIONS
 from unnoise.data.inputs import expand_inputs, output_paths
 from unnoise.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+EDGE = 1024
+"""Of the middle part that is compared, unless told: some methods are slow."""
+
 
 def compare(
-    source: Annotated[str, typer.Argument(metavar="IN", help="One picture.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="One picture or cube.")],
     out: Annotated[
         str | None, typer.Option("-o", "--out", help="File of the contact sheet. Default: NAME.compare.png.")
     ] = None,
-    sigma: Annotated[float | None, typer.Option(help="Noise level, 0-255. Default: estimated.")] = None,
-    clean: Annotated[str | None, typer.Option(help="The noise-free picture, to measure PSNR and SSIM against.")] = None,
+    kind: Annotated[str | None, typer.Option(help="What the data is, where that is ambiguous: photo or cube.")] = None,
+    sigma: Annotated[
+        float | None, typer.Option(help="Noise level, 0-255 (cubes: file units). Default: estimated.")
+    ] = None,
+    clean: Annotated[str | None, typer.Option(help="The noise-free picture or cube, to measure against.")] = None,
     size: Annotated[
-        int, typer.Option(min=16, help="Edge of the middle part that is compared: slow methods on large pictures.")
-    ] = 1024,
+        int | None,
+        typer.Option(min=16, help="Edge of the middle part that is compared. Default: 1024, of cubes 256."),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Which array of a file with several cubes.")] = None,
+    band_axis: Annotated[
+        int | None, typer.Option(help="Axis of a cube's bands, 0-2, where its file leaves it open.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing sheet.")] = False,
     max_pixels: Annotated[int, typer.Option(help="Refuse larger pictures before decoding them.")] = 250_000_000,
 ) -> None:
-    """Run every method on one picture: a table, and a sheet with the same detail of each result."""
+    """Run every method on one picture or cube: a table, and a sheet with the same detail of each result."""
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False)
-    paths = expand_inputs([source])
+    check_kind(kind)
+    paths = expand_inputs([source], CUBE_EXTENSIONS if kind == "cube" else EXTENSIONS)
     if len(paths) != 1:
-        raise InputError(f"compare takes one picture, '{source}' gives {len(paths)}")
+        raise InputError(f"compare takes one picture or cube, '{source}' gives {len(paths)}")
     [sheet] = output_paths(paths, out, overwrite, ".compare", ".png")
 
     from unnoise.app.cli.progress import watch
@@ -45,7 +60,15 @@ def compare(
     from unnoise.restore.door import restore
 
     refuse_existing(sheet, overwrite)
-    y = _middle(read_photo(paths[0], max_pixels).pixels, size)
+    if goes_as_cube(paths[0], kind):
+        from unnoise.app.cli.compare_cube import compare_cube
+
+        with watch(errors, 1) as start:
+            for said in compare_cube(paths[0], sheet, clean, sigma, size, overwrite, dataset, band_axis, start):
+                console.print(said, markup=False)
+        return
+    size = size or EDGE
+    y = middle(read_photo(paths[0], max_pixels).pixels, size)
     x = None if clean is None else _reference(clean, max_pixels, size, y)
     pictures, table = [("input", y)], _table(x is not None)
     table.add_row("input", "", "", *_scores(y, x))
@@ -72,20 +95,21 @@ def compare(
     console.print(f"see {sheet}", markup=False)
 
 
+def middle(image: NDArray[Any], size: int) -> NDArray[Any]:
+    """The middle of a picture or cube, of `size` rows and columns at most."""
+    top, left = (max(0, (n - size) // 2) for n in image.shape[:2])
+    return image[top : top + size, left : left + size]
+
+
 def _table(measured: bool) -> Table:
     columns = ["method", "s/Mpx", "removed (of 255)"] + (["PSNR (dB)", "SSIM"] if measured else [])
     return Table(*columns, box=None, header_style="bold")
 
 
-def _middle(image: NDArray[Any], size: int) -> NDArray[Any]:
-    top, left = (max(0, (n - size) // 2) for n in image.shape[:2])
-    return image[top : top + size, left : left + size]
-
-
 def _reference(clean: str, max_pixels: int, size: int, y: NDArray[Any]) -> NDArray[Any]:
     from unnoise.data.photo import read_photo
 
-    x = _middle(read_photo(Path(clean), max_pixels).pixels, size)
+    x = middle(read_photo(Path(clean), max_pixels).pixels, size)
     if x.shape != y.shape:
         raise InputError(
             f"{clean} has shape {x.shape}, the noisy picture {y.shape}: they must be of one scene and size"

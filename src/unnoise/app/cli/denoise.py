@@ -109,7 +109,7 @@ def denoise(
                 console.print(f"{target} is there already: kept", markup=False)
                 continue
             try:
-                if kind == "cube" or (kind is None and source.suffix.lower() in ONLY_CUBES):
+                if goes_as_cube(source, kind):
                     from unnoise.app.cli.denoise_cube import denoise_cube
 
                     wanted = CubeOptions(
@@ -162,6 +162,11 @@ def denoise(
     if failed:
         errors.print(f"unnoise: {failed} of {len(sources)} files failed")
         raise typer.Exit(1)
+
+
+def goes_as_cube(source: Path, kind: str | None) -> bool:
+    """Whether a file is a cube: by its extension, or as it is called."""
+    return kind == "cube" or (kind is None and source.suffix.lower() in ONLY_CUBES)
 
 
 def _is_raw(source: Path, kind: str | None) -> bool:

@@ -42,6 +42,7 @@ def denoise_chunked(
     Raises `Stopped` on Ctrl-C, which says how to go on.
     """
     from unnoise.data.chunked import open_cube
+    from unnoise.data.cube import left_behind
     from unnoise.restore.chunked import restore_chunked
 
     whole = {"--report": report, "--tile": wanted.tile, "--calibrate": wanted.calibrate, "--device": wanted.device}
@@ -66,11 +67,14 @@ def denoise_chunked(
         )
     except KeyboardInterrupt:
         raise Stopped("what is done is kept: go on with the same command and --resume") from None
-    height, width, bands = open_cube(target, None, wanted.band_axis).values.shape
+    cube = open_cube(source, wanted.dataset, wanted.band_axis)
+    height, width, bands = cube.values.shape
     size = f"{height} x {width} pixels, {bands} bands in pieces in {done.seconds:.1f} s"
     yield f"{source} -> {target}\n  {done.choice.method}: {done.choice.reason}; {size}"
     if done.profile is not None:
         yield f"  {done.profile.describe()}"
+    if lost := left_behind(cube, target):
+        yield f"  note: {lost}"
 
 
 def in_bytes(text: str | None) -> int | None:

@@ -21,7 +21,7 @@ def denoise_cube(
     source: Path, target: Path, wanted: CubeOptions, overwrite: bool, report: bool, progress: Report
 ) -> Iterator[str]:
     """Clean one file into another; yields what there is to say. What does not fit in memory goes in pieces."""
-    from unnoise.data.cube import read_cube, write_cube
+    from unnoise.data.cube import left_behind, read_cube, write_cube
     from unnoise.restore.door import restore
 
     if target.exists() and not overwrite:  # before the work, not after it
@@ -40,12 +40,15 @@ def denoise_cube(
         tile=wanted.tile,
         calibrate=wanted.calibrate,
         nodata=cube.nodata,
+        band_axis=2,
         **wanted.options,
     )
     write_cube(target, cube.with_values(done.image), overwrite)
     yield f"{source} -> {target}\n  {summary(done)}"
     if done.profile is not None:
         yield f"  {done.profile.describe()}"
+    if lost := left_behind(cube, target):
+        yield f"  note: {lost}"
     if report:
         yield f"  see {write_report(source.name, cube, target, done)}"
 

@@ -9,9 +9,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from unnoise.app.cli.denoise import INPUTS, make_folder, name_the_file
+from unnoise.app.cli.denoise import INPUTS, goes_as_cube, make_folder, name_the_file
+from unnoise.data.cube import CUBE_EXTENSIONS
+from unnoise.data.formats import EXTENSIONS
 from unnoise.data.inputs import expand_inputs, output_paths
-from unnoise.errors import UnnoiseError
+from unnoise.errors import UnnoiseError, unknown
 
 if TYPE_CHECKING:
     from unnoise.noise.profile import NoiseProfile
@@ -26,18 +28,24 @@ def noise(
     profile: Annotated[
         str | None, typer.Option(help="For raw files: a camera file of unnoise calibrate, or a shipped camera.")
     ] = None,
+    kind: Annotated[str | None, typer.Option(help="What the data is, where that is ambiguous: photo or cube.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Which array of a file with several cubes.")] = None,
+    band_axis: Annotated[
+        int | None, typer.Option(help="Axis of a cube's bands, 0-2, where its file leaves it open.")
+    ] = None,
     iso: Annotated[float | None, typer.Option(help="With --profile: ISO, where the file does not say.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing plot.")] = False,
     max_pixels: Annotated[int, typer.Option(help="Refuse larger pictures before decoding them.")] = 250_000_000,
 ) -> None:
-    """Name the noise: level, dependence on brightness, correlation, impulses, JPEG grid."""
+    """Name the noise: level, dependence on brightness, correlation, impulses, JPEG grid; of a cube band by band."""
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
     if profile is not None:
         from unnoise.app.cli.noise_raw import noise_of_raw
 
         noise_of_raw(inputs, profile, iso, max_pixels)
         return
-    sources = expand_inputs(inputs)
+    check_kind(kind)
+    sources = expand_inputs(inputs, CUBE_EXTENSIONS if kind == "cube" else EXTENSIONS)
     plots = output_paths(sources, out, overwrite, ".noise", ".png")
 
     from unnoise.data.files import refuse_existing, replacing
@@ -50,6 +58,12 @@ def noise(
     failed = 0
     for source, target in zip(sources, plots, strict=True):
         try:
+            if goes_as_cube(source, kind):
+                from unnoise.app.cli.noise_cube import noise_of_cube
+
+                for said in noise_of_cube(source, target if plot else None, overwrite, dataset, band_axis):
+                    console.print(said, markup=False)
+                continue
             pixels = pixels_of(read_photo(source, max_pixels).pixels)
             y = pixels.unit()
             found = analyse(y)
@@ -71,6 +85,12 @@ def noise(
     if failed:
         errors.print(f"unnoise: {failed} of {len(sources)} files failed")
         raise typer.Exit(1)
+
+
+def check_kind(kind: str | None) -> None:
+    """Whether this is a kind of data that the command takes."""
+    if kind not in (None, "photo", "cube"):
+        raise unknown("kind", kind, ("photo", "cube"))
 
 
 def _table(profile: NoiseProfile) -> Table:

@@ -38,8 +38,7 @@ class CubeDenoiser(Denoiser):
         levels = None if sigma is None else band_levels(sigma, y)
         out = y.clone()
         for i, noisy in enumerate(y.to(torch.float32)):
-            flat = noisy.flatten(1)
-            varying = flat.amax(1) > flat.amin(1)
+            varying = varies(noisy)
             every = bool(varying.all())
             if not bool(varying.any()):
                 continue
@@ -56,6 +55,12 @@ class CubeDenoiser(Denoiser):
     def cube(self, y: Tensor, sigma: Tensor | None) -> Tensor:
         """Clean estimate of one cube (bands, H, W) float32; sigma (bands,) float64, or `None`."""
         raise TypeError(f"{type(self).__name__} does not define cube(y, sigma)")
+
+
+def varies(y: Tensor) -> Tensor:
+    """Which bands of a cube (bands, H, W) hold more than one value."""
+    flat = y.flatten(1)
+    return flat.amax(1) > flat.amin(1)
 
 
 def check_cube(y: Tensor) -> None:
@@ -93,7 +98,7 @@ def noise_from_gram(g: Tensor, pixels: int, sigma: Tensor | None) -> tuple[Tenso
         check_regression(len(g), pixels)
         sigma = regression_sigma(g, pixels)
     floor = _FLOOR * (g.diagonal() / pixels).sqrt()
-    return torch.maximum(sigma, floor), g
+    return torch.maximum(sigma.to(g), floor), g
 
 
 def eigenbasis(g: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from unnoise.noise.spectral import gram
 from unnoise.restore.hyde.base import noise_from_gram, whole
 from unnoise.restore.hyde.eigenimages import clean_images, picture_denoiser
 from unnoise.restore.hyde.lowrank import Extent, Factors, LowRank
+from unnoise.restore.hyde.missing import fit_incomplete, impute, too_few
 from unnoise.restore.hyde.subspace import hysime_from_gram
 
 
@@ -84,7 +85,7 @@ class FastHyIn(FastHyDe):
 
     The coefficients of an incomplete pixel are the least-squares fit of its observed bands; with fewer bands than
     coefficients, the fit is drawn to the mean of the nearest complete pixels. Pixels with the same bands missing are
-    solved together.
+    solved together. Where hardly any pixel is complete, missing values and subspace are found by turns (`impute`).
 
     Source: Zhuang and Bioucas-Dias 2018, algorithm 2.
     """
@@ -120,12 +121,10 @@ class FastHyIn(FastHyDe):
             return super().cube(y, sigma)
         flat, seen = y.flatten(1), mask.flatten(1)
         complete = seen.all(0)
-        if int(complete.sum()) < max(self.k, 2) or (sigma is None and int(complete.sum()) <= len(y)):
-            raise InputError(
-                f"only {int(complete.sum())} pixels are complete, too few to find the subspace of {len(y)} bands: "
-                f"leave bands out that are mostly missing"
-            )
         samples = int(complete.sum())
+        if too_few(seen):
+            full, level = impute(flat, seen, self.k, sigma)
+            return super().cube(full.reshape(y.shape), level)
         factors = self.factors(*noise_from_gram(gram(flat[:, complete]), samples, sigma), samples)
         p = self.coefficients(flat, factors, seen, y.shape[2])
         clean = self.images(p.reshape(-1, *y.shape[1:]), factors)
@@ -144,42 +143,3 @@ class FastHyIn(FastHyDe):
 
 def _shared(sigma: Sigma) -> bool:
     return not isinstance(sigma, Tensor) or sigma.ndim == 0 or len(sigma) == 1
-
-
-def fit_incomplete(z: Tensor, seen: Tensor, complete: Tensor, e: Tensor, p: Tensor, width: int) -> Tensor:
-    """Coefficients (k, m) of the m incomplete pixels of a whitened cube z (bands, pixels).
-
-    `(E_S^T E_S + ridge I) p = E_S^T z_S + ridge p_0`, with S the observed bands and p_0 the mean of the near complete
-    pixels; the ridge is small unless S has fewer bands than there are coefficients.
-    """
-    k = e.shape[1]
-    at = (~complete).nonzero()[:, 0]
-    prior = near_mean(p, complete, at, width, k)
-    patterns, which = seen[:, at].T.unique(dim=0, return_inverse=True)
-    out = torch.empty_like(prior)
-    step = max(1, (1 << 24) // (k * len(z)))
-    for start in range(0, len(patterns), step):
-        some = patterns[start : start + step].to(e)
-        few = some.sum(1) < k
-        ridge = torch.where(few, 1e-2, 1e-6).double()
-        normal = torch.einsum("sb,bi,bj->sij", some.double(), e.double(), e.double())
-        normal += ridge[:, None, None] * torch.eye(k, dtype=torch.float64, device=e.device)
-        mine = ((which >= start) & (which < start + len(some))).nonzero()[:, 0]
-        local = which[mine] - start
-        right = torch.einsum("bi,bm->mi", e, torch.where(seen[:, at[mine]], z[:, at[mine]], 0)).double()
-        right += ridge[local, None] * prior[:, mine].T
-        factors = torch.linalg.cholesky(normal)
-        out[:, mine] = torch.cholesky_solve(right[..., None], factors[local])[..., 0].T.to(out)
-    return out
-
-
-def near_mean(p: Tensor, complete: Tensor, at: Tensor, width: int, k: int) -> Tensor:
-    """Mean coefficients (rows of p, m) of the k complete pixels nearest to each pixel `at` (m,), 0 without any."""
-    from scipy.spatial import cKDTree
-
-    known = complete.nonzero()[:, 0]
-    if not len(known):
-        return p.new_zeros(len(p), len(at))
-    places = [torch.stack([index // width, index % width], 1).cpu().numpy() for index in (known, at)]
-    near = cKDTree(places[0]).query(places[1], k=list(range(1, min(k, len(known)) + 1)))[1]
-    return p[:, known[torch.from_numpy(near).to(known)]].mean(2)

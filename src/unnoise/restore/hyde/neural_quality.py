@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unnoise.data.cube_sets import counts, synthetic_cube
+from unnoise.denoiser import Denoiser
 from unnoise.metrics.cube import mpsnr, sam
 from unnoise.noise.cubes import GaussianSNR
 from unnoise.noise.seeds import generator
@@ -32,7 +33,7 @@ def noisy(x: Cube, snr: float = SNR, draw: int = 0) -> Tensor:
     return GaussianSNR(snr).sample(cube, generator(draw))
 
 
-def scores(net: Neural, x: Cube, snr: float = SNR, draw: int = 0) -> tuple[float, float, float, float]:
+def scores(net: Denoiser, x: Cube, snr: float = SNR, draw: int = 0) -> tuple[float, float, float, float]:
     """MPSNR (dB) of the noisy and of the clean cube, spectral angle (degrees) of both."""
     before = noisy(x, snr, draw)
     y, clean = (c[0].permute(1, 2, 0).numpy() for c in (before, net(before)))

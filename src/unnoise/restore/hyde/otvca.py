@@ -5,8 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unnoise.denoiser.base import Sigma
 from unnoise.errors import InputError
-from unnoise.restore.hyde.base import CubeDenoiser, eigenbasis, noise_and_gram, whole
+from unnoise.restore.hyde.base import (
+    CubeDenoiser,
+    band_levels,
+    check_cube,
+    eigenbasis,
+    noise_and_gram,
+    varies,
+    whole,
+)
 from unnoise.restore.hyde.total_variation import rof, total_variation
 
 ROOM = 4
@@ -76,12 +85,20 @@ class OTVCA(CubeDenoiser):
                 trace.append(fit + self.lam * float(total_variation(f).sum()))
         return f, w
 
-    def features(self, y: Tensor) -> Tensor:
-        """The feature images (B, features, H, W) of cubes y (B, bands, H, W), for classifiers; in units of noise."""
+    @torch.no_grad()
+    def features(self, y: Tensor, sigma: Sigma = None) -> Tensor:
+        """The feature images (B, features, H, W) of cubes y (B, bands, H, W), for classifiers; in units of noise.
+
+        Constant bands tell nothing and are left out; `sigma` and errors as for `forward`.
+        """
+        check_cube(y)
+        levels = None if sigma is None else band_levels(sigma, y).to(torch.float64).expand(len(y), -1)
         found = []
-        for cube in y:
-            into, _ = self._directions(cube.flatten(1), None)
-            found.append(self.factors((into.T @ cube.flatten(1)).reshape(-1, *cube.shape[1:]))[0])
+        for i, cube in enumerate(y.to(torch.float32)):
+            varying = varies(cube)
+            flat = cube[varying].flatten(1)
+            into, _ = self._directions(flat, None if levels is None else levels[i, varying])
+            found.append(self.factors((into.T @ flat).reshape(-1, *cube.shape[1:]))[0])
         return torch.stack(found)
 
     def _objective(self, f: Tensor, c: Tensor) -> Tensor:

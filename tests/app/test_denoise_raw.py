@@ -61,3 +61,14 @@ def test_what_jdd_does_not_do(dng, unnoise, tmp_path):
     tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((16, 16, 3), np.uint16))
     said = unnoise("denoise", tmp_path / "rgb.tif", "--kind", "raw", "-m", "jdd")
     assert said.code == 2 and "is a colour picture" in said.err
+
+
+def test_a_dark_file_through_a_network_of_its_camera(dng, unnoise, tmp_path):
+    from unnoise.restore.eld_training import train
+
+    weights = train("smoke", out=tmp_path / "eld")
+    said = unnoise("denoise", dng, "-m", "eld", "--set", f"weights={weights}", "--set", "ratio=3")
+    assert said.code == 0 and "eld: 3 times as bright, network of the camera SonyA7S2" in said.out, said.err
+    assert tifffile.imread(dng.with_name("a.denoised.tif")).shape == (64, 96, 3)
+    said = unnoise("denoise", dng, "-m", "eld", "-o", tmp_path / "b.tif")
+    assert said.code == 3 and "eld has no weights of its own" in said.err

@@ -51,6 +51,15 @@ METHODS: dict[str, Method] = {
             adapt="unnoise.restore.wild_jdd_adapt:adapt",
         ),
         Method(
+            "eld",
+            "camera raw exposed far too short, through a network trained for that camera (unnoise train eld)",
+            "unnoise.restore.eld_raw:network",
+            "of one sensor in the dark: photons, long-tailed read noise, rows",
+            "Wei, Fu, Yang and Huang 2020, CVPR (ours, on torch)",
+            kinds=("raw",),
+            needs_sigma=False,
+        ),
+        Method(
             "nlm",
             "non-local means: averages pixels whose surroundings look alike",
             "unnoise.restore.classical:NonLocalMeans",

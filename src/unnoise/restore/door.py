@@ -63,8 +63,8 @@ def denoise(
         "classical": the same without trained networks.
     kind : "photo"; "raw" for a mosaic (H, W) in the counts of a sensor, with the options `pattern` ("RGGB"), `black`,
         `white` and `camera` (see `restore.raw.restore_raw`); method "jdd" gives its colours, (H, W, 3) float32, linear
-        with white at 1 (see `restore.jdd.restore_jdd`); "cube"; or `None` to infer it:
-        camera files are raw, files of formats that only cubes have are cubes, the rest pictures.
+        with white at 1 (see `restore.jdd.restore_jdd`), "eld" amplifies it (see `restore.eld_raw.restore_eld`); "cube";
+        or `None` to infer it: camera files are raw, files of formats that only cubes have are cubes, the rest pictures.
         As a cube x is NumPy (H, W, bands) or torch ([B,] bands, H, W) of any scale; see `restore.cubes.restore_cube`,
         whose `mask` and `nodata` may be given, too.
     sigma : noise standard deviation in the units of x (counts for integers); one number, one a channel, or a map of
@@ -246,7 +246,7 @@ def learnt_raw(
     """The options of a method after it has learnt from a mosaic, or as they are without `adapt`."""
     if not adapt:
         return options
-    if method in AUTOMATIC or METHODS[method].kinds != ("raw",):
+    if method in AUTOMATIC or METHODS[method].adapt is None or METHODS[method].kinds != ("raw",):
         raise InputError(f"method {method} does not learn from raw mosaics: use jdd, or leave adapt out")
     from unnoise.restore.jdd import learnt_from
 
@@ -283,6 +283,11 @@ def _restore_raw(
         check_options(restore_jdd, method, options)
         developed = restore_jdd(raw, sigma=_one_level(sigma), **more)
         return Restored(developed.rgb, developed.choice, None, developed.seconds, developed.std)
+    if method == "eld":
+        from unnoise.restore.eld_raw import restore_eld
+
+        check_options(restore_eld, method, options)
+        return restore_eld(raw, sigma=_one_level(sigma), **more)
     done = restore_raw(raw, method, sigma=_one_level(sigma), **more)
     return Restored(done.raw.mosaic, done.choice, None, done.seconds)
 

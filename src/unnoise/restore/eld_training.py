@@ -118,7 +118,8 @@ def train(
     denoiser.card.training.update(
         data=", ".join(p.data.train),
         data_licence=p.data.licence,
-        camera=p.noise.camera,
+        camera=CameraNoise.load(p.noise.camera).name,
+        ratio=list(p.noise.ratio),
         command=shlex.join(["unnoise", "train", "eld", "--preset", preset, *settings]),
         minutes=minutes,
         steps=steps,

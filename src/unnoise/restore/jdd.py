@@ -203,7 +203,7 @@ class Curve:
         # at most 1, so that white stays within what the network knows; a gain of light is its root behind a root
         weights = (torch.tensor(gains) / max(gains)) ** (0.5 if law.gain > 0 else 1.0)
         self.weights = weights.view(1, 3, 1, 1)
-        self.level = self.weights / self.span
+        self.level = (self.weights / self.span).float()
 
     def __call__(self, packed: Tensor) -> Tensor:
         """Packed values `(1, 4, h, w)` in units of white to display-like ones."""

@@ -1,8 +1,11 @@
 """`unnoise denoise IMG.DNG`."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from unnoise.data.raw import Raw, read_raw, write_developed
 
@@ -72,3 +75,14 @@ def test_a_dark_file_through_a_network_of_its_camera(dng, unnoise, tmp_path):
     assert tifffile.imread(dng.with_name("a.denoised.tif")).shape == (64, 96, 3)
     said = unnoise("denoise", dng, "-m", "eld", "-o", tmp_path / "b.tif")
     assert said.code == 3 and "eld has no weights of its own" in said.err
+
+
+def test_a_report_of_a_camera_file_shows_its_colours(dng, unnoise, tmp_path):
+    said = unnoise("denoise", dng, "--report")
+    assert said.code == 0 and "a.denoised.report.png" in said.out, said.err
+    facts = json.loads(dng.with_name("a.denoised.report.json").read_text())
+    assert facts["method"] == "jdd" and "noise found" in facts["reason"] and facts["seconds"] > 0
+    with Image.open(dng.with_name("a.denoised.report.png")) as shown:
+        assert shown.width > 3 * 96
+    said = unnoise("denoise", dng, "--report", "-o", tmp_path / "b.dng")
+    assert said.code == 2 and "--report shows colours" in said.err and not (tmp_path / "b.dng").exists()

@@ -37,6 +37,7 @@ METHODS: dict[str, Method] = {
             "unnoise.restore.cbsn_training:trained",
             "any of one camera or microscope, also correlated over a few pixels",
             "Jang et al. 2023, ICCV (ours, on torch)",
+            kinds=("photo", "cube"),
             needs_sigma=False,
             adapt="unnoise.restore.cbsn_training:adapt",
         ),

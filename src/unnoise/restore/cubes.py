@@ -100,7 +100,8 @@ def restore_cube(
     valid = valid.to(y.device)
     levels = None if sigma is None else _levels(sigma, len(y), y)
     profile = None
-    if method == "auto" or levels is None:
+    channels = _of_pictures(method)
+    if method == "auto" or (levels is None and not channels):
         profile = analyse_cube(y, valid)
     whole = bool(valid.all())
     filled = y if whole else fill(y, valid)
@@ -112,8 +113,7 @@ def restore_cube(
     if choice.method == "none" or strength == 0:
         image = x.clone() if isinstance(x, Tensor) else np.array(x)
         return Restored(image, choice, profile, time.perf_counter() - start)
-    if levels is None and not whole:
-        assert profile is not None
+    if levels is None and not whole and profile is not None:
         levels = torch.tensor(profile.sigma)[None, :, None, None].to(y)
     denoiser: Denoiser = METHODS[choice.method].create(**choice.options).to(y.device)
     live = valid.flatten(1).any(1)
@@ -123,12 +123,35 @@ def restore_cube(
         seen = (valid | ~valid[live].any(0))[live]  # a pixel without any band is filled from its neighbours beforehand
         clean[live] = denoiser(filled[live][None], levels, mask=seen[None])[0]
     else:
-        clean[live] = denoiser(filled[live][None], levels)[0]
+        scale = _largest(filled[live]) if channels else 1.0
+        with torch.no_grad():
+            clean[live] = denoiser(filled[live][None] / scale, levels)[0] * scale
     if strength != 1:
         clean = torch.lerp(filled, clean, strength)
     filling = method == "fasthyin"
     keep = ~valid if not filling else ~(valid | (live[:, None, None] & valid[live].any(0)))
     return Restored(_back(clean, keep, x), choice, profile, time.perf_counter() - start)
+
+
+def channels_of(x: Any, nodata: float | None = None) -> Tensor:
+    """What a method for pictures learns from in a cube: its bands with values (C, H, W), the largest value at 1."""
+    y = _bands_first(x)
+    valid = _valid(y, x, None, nodata)
+    live = valid.flatten(1).any(1)
+    if not bool(live.any()):
+        raise InputError("the cube holds no values at all: every one is NaN or the no-data value")
+    y = y.to(torch.float32)
+    filled = (y if bool(valid.all()) else fill(y, valid))[live]
+    return filled / _largest(filled)
+
+
+def _of_pictures(method: str) -> bool:
+    """Whether a method takes a cube as a picture of many channels and finds their noise by itself."""
+    return method in METHODS and "photo" in METHODS[method].kinds
+
+
+def _largest(y: Tensor) -> float:
+    return float(y.abs().max()) or 1.0
 
 
 def check_method(method: str, options: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from unnoise.errors import InputError, OutputError, unknown
 from unnoise.noise.profile import analyse
 from unnoise.restore import METHODS
 from unnoise.restore.auto import Choice, build, choose
-from unnoise.restore.cubes import restore_cube
+from unnoise.restore.cubes import channels_of, check_method, restore_cube
 from unnoise.restore.method import check_options
 from unnoise.restore.pixels import InCounts, Pixels, pixels_of
 from unnoise.restore.result import Restored as Restored
@@ -145,8 +145,10 @@ def restore(
     if kind == "cube" or (kind is None and is_cube_file(x)):
         _photo_only(tile, calibrate)
         if not isinstance(x, (str, os.PathLike)):
+            options = learnt_cube(x, method, adapt, minutes, options, options.get("nodata"))
             return restore_cube(x, method, sigma=sigma, strength=strength, device=where, **options)
         cube = read_cube(x)
+        options = learnt_cube(cube.values, method, adapt, minutes, options, cube.nodata)
         more = {"sigma": sigma, "strength": strength, "device": where, "nodata": cube.nodata, **options}
         return restore_cube(cube.values, method, **more)
     if isinstance(x, (str, os.PathLike)):
@@ -207,6 +209,7 @@ def denoise_file(
     if kind == "cube" or (kind is None and is_cube_file(src)):
         _photo_only(tile, calibrate)
         cube = read_cube(src)
+        options = learnt_cube(cube.values, method, adapt, minutes, options, cube.nodata)
         more = {"sigma": sigma, "strength": strength, "device": where, "nodata": cube.nodata, **options}
         restored = restore_cube(cube.values, method, **more)
         write_cube(dst, cube.with_values(restored.image), overwrite)
@@ -225,6 +228,20 @@ def learnt(x: Any, method: str, adapt: bool, minutes: float, options: dict[str, 
     if method == "auto":
         raise InputError("method auto does not learn: name one that does, such as cbsn")
     return METHODS[method].adapted(list(pixels_of(x).unit()), minutes, **options)
+
+
+def learnt_cube(
+    x: Any, method: str, adapt: bool, minutes: float, options: dict[str, Any], nodata: float | None
+) -> dict[str, Any]:
+    """The options of a method after it has learnt from a cube, or as they are without `adapt`."""
+    if not adapt:
+        return options
+    check_method(method, {})
+    if method in AUTOMATIC or METHODS[method].adapt is None:
+        raise InputError(f"method {method} does not learn from cubes: use cbsn, or leave adapt out")
+    shown = {name: options[name] for name in ("mask", "nodata") if name in options}
+    rest = {name: value for name, value in options.items() if name not in shown}
+    return shown | METHODS[method].adapted([channels_of(x, nodata)], minutes, **rest)
 
 
 def raw_of(x: Any, options: dict[str, Any], max_pixels: int = MAX_PIXELS) -> tuple[Raw, dict[str, Any]]:

@@ -100,7 +100,8 @@ def denoise(
 
         if not many:
             refuse_existing(targets[0], overwrite)  # before it learns, not after it
-        parsed = adapt_to(sources, method, minutes, max_pixels, parsed, errors, sigma)
+        cube = (dataset, band_axis) if _is_cube(sources[0], kind) else None
+        parsed = adapt_to(sources, method, minutes, max_pixels, parsed, errors, sigma, cube)
     with watch(errors, len(sources)) as start:
         for source, target in zip(sources, targets, strict=True):
             progress = start(source.name)
@@ -108,7 +109,7 @@ def denoise(
                 console.print(f"{target} is there already: kept", markup=False)
                 continue
             try:
-                if kind == "cube" or (kind is None and source.suffix.lower() in ONLY_CUBES):
+                if _is_cube(source, kind):
                     from unnoise.app.cli.denoise_cube import denoise_cube
 
                     wanted = CubeOptions(
@@ -158,6 +159,10 @@ def denoise(
     if failed:
         errors.print(f"unnoise: {failed} of {len(sources)} files failed")
         raise typer.Exit(1)
+
+
+def _is_cube(source: Path, kind: str | None) -> bool:
+    return kind == "cube" or (kind is None and source.suffix.lower() in ONLY_CUBES)
 
 
 def _is_raw(source: Path, kind: str | None) -> bool:

@@ -319,6 +319,6 @@ def place(name: str, root: Path | None) -> Path:
         return Path(skimage.__file__).parent / "data" / name.removeprefix(OWN)
     if root is None:
         raise MissingData(f"training needs {name}: pass --data DIR or set UNNOISE_DATA to the folder that holds it")
-    if not (root / name).exists():
+    if not ((root / name).exists() or ("*" in name and any(root.glob(name)))):
         raise MissingData(f"training needs {root / name}, which is not there: unnoise data says where to get it")
     return root / name

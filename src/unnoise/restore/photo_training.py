@@ -304,7 +304,7 @@ def photographs(options: DataOptions, root: Path | None, channels: int = 3) -> t
     training: list[Any] = []
     held: list[Any] = []
     for name in options.train:
-        images = load_crops([place(name, root)], channels).images
+        images = list(load_crops([place(name, root)], channels).images)
         kept = options.holdout.get(name, 0)
         training += images[: len(images) - kept] * options.repeat.get(name, 1)
         held += images[len(images) - kept :]

@@ -95,6 +95,25 @@ def recorrupted(
     return raw + spread * n, raw - n / spread
 
 
+def neighbour_of(
+    raw: Tensor, sigma: Tensor, g: torch.Generator | None = None, mask_k: float = 2.0
+) -> tuple[Tensor, Tensor]:
+    """The interpolation of each pixel's random neighbour, and where it agrees, both `(B, 3, H, W)`."""
+    x_tilde = demosaick(raw, "bilinear")
+    b, _, h, w = raw.shape
+    y = shifted(x_tilde, neighbours((b, h, w), g))
+    return y, agreement(x_tilde, y, demosaick(sigma, "bilinear"), mask_k)
+
+
+def completed(second: Tensor, mean: Tensor) -> Tensor:
+    """A mosaic as a reference of all colours, `(B, 3, H, W)`: what it has beyond the network's mean, interpolated.
+
+    Its own interpolation would teach the network to interpolate; the difference has no edges. Source: Kiku et al. 2013,
+    "Residual interpolation for color image demosaicking", ICIP.
+    """
+    return mean + demosaick(second - mosaic(mean), "bilinear")
+
+
 def adaptation_loss(
     net: nn.Module,
     raw: Tensor,
@@ -112,24 +131,17 @@ def adaptation_loss(
     `raw` and the deviations `sigma` of its noise are `(B, 1, H, W)`. The network's mean enters with the share
     `1 / (lam + 1)` of the input that the best posterior mean keeps, so that it is itself the picture without that
     share, and nothing has to be taken out afterwards.
-
-    A second mosaic holds one colour a pixel. Its interpolation would teach the network to interpolate, so only what
-    is left of it beyond the network's own mean is interpolated, which has no edges (as in residual interpolation, Kiku
-    et al. 2013).
     """
     if reference == "neighbour":
         out: JDDOutput = net(raw)
-        x_tilde = demosaick(raw, "bilinear")
-        b, _, h, w = raw.shape
-        y = shifted(x_tilde, neighbours((b, h, w), g))
-        kept = agreement(x_tilde, y, demosaick(sigma, "bilinear"), mask_k)
+        y, kept = neighbour_of(raw, sigma, g, mask_k)
     else:
         raw, second = recorrupted(raw, sigma, g, spread)
         lam, sigma = spread**2, sigma * (1 + spread**2) ** 0.5
         out = net(raw)
-        x_tilde, mean = demosaick(raw, "bilinear"), out.mean.detach()
-        y = mean + demosaick(second - mosaic(mean), "bilinear")
+        y = completed(second, out.mean.detach())
         kept = torch.ones_like(y)
+    x_tilde = demosaick(raw, "bilinear")
     alpha, beta = prior(demosaick(sigma, "bilinear").square(), window)
     posterior = out._replace(mean=(lam * out.mean + x_tilde) / (lam + 1))
     loss = bound_loss(x_tilde, y, posterior, lam, alpha, beta, window=window)

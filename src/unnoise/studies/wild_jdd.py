@@ -27,8 +27,16 @@ from unnoise.metrics import psnr, ssim
 from unnoise.noise.demosaick import demosaick, mosaic
 from unnoise.noise.seeds import generator
 from unnoise.restore.photo_training import photographs
-from unnoise.restore.wild_jdd import JDDOutput, WildJDD, nig_elbo, nig_posterior, student_t_evidence, tiled
-from unnoise.restore.wild_jdd_adapt import finetune
+from unnoise.restore.wild_jdd import (
+    JDDOutput,
+    WildJDD,
+    measured,
+    nig_elbo,
+    nig_posterior,
+    student_t_evidence,
+    tiled,
+)
+from unnoise.restore.wild_jdd_adapt import completed, finetune, neighbour_of, recorrupted
 from unnoise.restore.wild_jdd_quality import BORDER
 from unnoise.restore.wild_jdd_training import JDDPreset, StudyOptions, sigma_map, train_on
 from unnoise.studies.intervals import mean_interval
@@ -46,6 +54,7 @@ ADAPTATIONS: dict[str, dict[str, Any]] = {
 }
 """Name in the table -> options of `finetune`; the first two are the paper's."""
 EDGES = 0.8  # share of pixels with a smaller gradient than those that count as edges
+INSIDE = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
 
 
 class Score(NamedTuple):
@@ -75,7 +84,7 @@ def run(preset: str = "laptop") -> Report:
     training, _ = photographs(p.data, catalog.root())
     pictures = list(study_pictures(study))
     plain = {level: _score(interpolated, pictures, level) for level in study.levels}
-    seeds = [measured(training, pictures, p, seed) for seed in range(study.seeds)]
+    seeds = [of_seed(training, pictures, p, seed) for seed in range(study.seeds)]
     return Report(
         slug="wild_jdd",
         preset=preset,
@@ -84,11 +93,11 @@ def run(preset: str = "laptop") -> Report:
         seconds=time.perf_counter() - start,
         checks=tuple(checks()),
         claims=tuple(_claims(seeds, plain, study)),
-        tables=tuple(_tables(seeds, plain, p, len(pictures))),
+        tables=(*_tables(seeds, plain, p, len(pictures)), _pulls_table(pictures, study)),
     )
 
 
-def measured(training: Crops, pictures: Sequence[Tensor], p: JDDPreset, seed: int) -> Seed:
+def of_seed(training: Crops, pictures: Sequence[Tensor], p: JDDPreset, seed: int) -> Seed:
     """Train and test the networks of one seed: a loss each, and one for weak noise that is adapted to strong."""
     study = p.study
     scores: dict[tuple[str, float], Score] = {}
@@ -105,8 +114,8 @@ def measured(training: Crops, pictures: Sequence[Tensor], p: JDDPreset, seed: in
     for name in ("before", *ADAPTATIONS):
         net = copy.deepcopy(ood)
         if name in ADAPTATIONS:
-            options = {"crop": p.data.crop, "batch": p.fit.batch, "lr": study.adapt_lr, "mask_k": study.mask_k}
-            options |= {"seed": seed, **ADAPTATIONS[name]}
+            options: dict[str, Any] = {"crop": p.data.crop, "batch": p.fit.batch, "lr": study.adapt_lr, "seed": seed}
+            options |= {"mask_k": study.mask_k, **ADAPTATIONS[name]}
             shares[name] = finetune(net, [y[0] for y in noisy], study.adapt_steps, **options)
         net.requires_grad_(False)
         adapted[name] = fmean(_psnr(net(y).mean, x) for x, y in zip(pictures, noisy, strict=True))
@@ -157,14 +166,41 @@ def noise_map(net: WildJDD, pictures: Sequence[Tensor], sigma_max: float, seed: 
 
 
 def edge_psnr(x_hat: Tensor, x: Tensor) -> float:
-    """PSNR over the fifth of the pixels with the largest gradient of the clean picture's mean colour."""
-    inside = (..., slice(BORDER, -BORDER), slice(BORDER, -BORDER))
-    gray = x.mean(1)
-    dy, dx = torch.gradient(gray, dim=(1, 2))
-    size = (dy.square() + dx.square())[inside]
-    at = size > torch.quantile(size.flatten(), EDGES)
-    error = (x_hat.detach().clamp(0, 1) - x).square().mean(1)[inside]
-    return float(-10 * error[at].mean().log10())
+    """PSNR over the `edges` of the clean picture."""
+    error = (x_hat.detach().clamp(0, 1) - x).square().mean(1)[INSIDE]
+    return float(-10 * error[edges(x)[INSIDE]].mean().log10())
+
+
+def edges(x: Tensor) -> Tensor:
+    """The fifth of the pixels inside with the largest gradient of a picture's mean colour, `(1, H, W)`."""
+    dy, dx = torch.gradient(x.mean(1), dim=(1, 2))
+    size = dy.square() + dx.square()
+    return size > torch.quantile(size[INSIDE].flatten(), EDGES)
+
+
+def pulls(x: Tensor, a: float, mask_k: float, i: int, draws: int = 40) -> dict[str, Tensor]:
+    """Squares of how far each way of adaptation draws a network that gives the truth off it, of x's shape.
+
+    The mean of reference minus truth over draws of photon noise, squared, less the variance of that mean.
+    """
+    clean = mosaic(x)
+    sigma = (a * clean).sqrt()
+    sums = {name: [torch.zeros_like(x) for _ in range(3)] for name in ADAPTATIONS}
+    for k in range(draws):
+        raw = clean + sigma * torch.randn(clean.shape, generator=generator(5, i, k))
+        for name, options in ADAPTATIONS.items():
+            g = generator(6, i, k)
+            if options["reference"] == "neighbour":
+                y, kept = neighbour_of(raw, sigma, g, options.get("mask_k", mask_k))
+            else:
+                y, kept = completed(recorrupted(raw, sigma, g)[1], x), torch.ones_like(x)
+            for total, each in zip(sums[name], (kept, kept * (y - x), kept * (y - x).square()), strict=True):
+                total += each
+    found = {}
+    for name, (n, first, second) in sums.items():
+        mean, n = first / n.clamp(min=1), n.clamp(min=2)
+        found[name] = mean.square() - (second / n - mean.square()).clamp(min=0) / (n - 1)
+    return found
 
 
 def checks() -> Iterator[Check]:
@@ -267,4 +303,25 @@ def _tables(seeds: Sequence[Seed], plain: dict[float, Score], p: JDDPreset, pict
         ("network", "PSNR (dB)", "PSNR at edges (dB)"),
         tuple(rows),
         f"The mask keeps {fmean(s.share for s in seeds):.0%} of the neighbours.",
+    )
+
+
+def _pulls_table(pictures: Sequence[Tensor], study: StudyOptions) -> Table:
+    found: dict[str, list[list[float]]] = {name: [] for name in ADAPTATIONS}
+    for i, x in enumerate(pictures):
+        seen = (measured(x) > 0).expand_as(x)
+        at_edges = edges(x)[:, None].expand_as(x)
+        places = (at_edges & seen, at_edges & ~seen, ~at_edges & seen, ~at_edges & ~seen)
+        for name, squares in pulls(x, study.photons, study.mask_k, i).items():
+            found[name].append([float(squares[INSIDE][place[INSIDE]].mean()) for place in places])
+    rows = [
+        (name, *(round(255 * max(fmean(each), 0.0) ** 0.5, 1) for each in zip(*squares, strict=True)))
+        for name, squares in found.items()
+    ]
+    return Table(
+        "How far adaptation draws a network that gives the truth off it: root mean square of levels (of 255)",
+        ("reference", "edges, measured", "edges, interpolated", "elsewhere, measured", "elsewhere, interpolated"),
+        tuple(rows),
+        "The mean of reference minus truth over draws of the noise, where the mask keeps it; at pixels whose colour "
+        "the sensor measured and at others. Nothing is trained for this table.",
     )

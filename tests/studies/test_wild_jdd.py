@@ -61,3 +61,10 @@ def test_neighbours_draw_a_true_picture_off_at_its_edge_and_recorrupted_mosaics_
     assert levels("neighbours, no mask", beside) == pytest.approx(3 / 8 * 0.2 * 255, rel=0.25)
     assert 2 < levels("neighbours", beside) < levels("neighbours, no mask", beside)
     assert levels("recorrupted", anywhere) < 3 and bool(edges(x)[0, 16, beside].all())
+
+
+def test_an_option_that_came_later_does_not_change_the_names_of_kept_networks():
+    p = load_preset(JDDPreset, "wild_jdd", "laptop")
+    assert "repeat" not in p.data.model_dump()
+    counted = p.data.model_copy(update={"repeat": {"clean_train/BSD431": 2}})
+    assert counted.model_dump()["repeat"] == {"clean_train/BSD431": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -44,7 +45,8 @@ class DataOptions(Options):
     ----------
     train : what to read; `licence`: what the card says of it.
     holdout : the last n photographs of a folder, by name, kept out of training for the evaluation.
-    repeat : how many times its share of pixels a folder has in training; 1 unless told.
+    repeat : how many times its share of pixels a folder has in training; 1 unless told. Left out of what is written
+        where empty, so that studies find the networks they kept before there was one.
     crop : side of the square crops.
     downscale : half of the crops are shrunk by up to this factor, which hides noise and compression.
     soften : half of the crops lose detail finer than up to so many pixels, and with it their own noise.
@@ -53,7 +55,7 @@ class DataOptions(Options):
     train: tuple[str, ...]
     licence: str
     holdout: dict[str, int] = Field(default_factory=dict)
-    repeat: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    repeat: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict, exclude_if=operator.not_)
     crop: int = Field(default=128, ge=16)
     downscale: float = Field(default=1.0, ge=1)
     soften: float = Field(default=1.0, ge=1)

@@ -128,6 +128,8 @@ def test_the_door_gives_colours_and_on_request_the_noise(net, mosaic):
 def test_the_door_lets_it_learn_from_the_mosaic(net, mosaic):
     learnt = unnoise.denoise(mosaic, "jdd", kind="raw", white=1000, weights=net, adapt=True, steps=1)
     assert not np.array_equal(learnt, unnoise.denoise(mosaic, "jdd", kind="raw", white=1000, weights=net))
+    with pytest.raises(InputError, match="give sigma or camera in place of sigmas"):
+        unnoise.denoise(mosaic, "jdd", kind="raw", white=1000, weights=net, adapt=True, steps=1, sigmas=3)
     with pytest.raises(InputError, match="does not learn from raw"):
         unnoise.denoise(mosaic, "photo", kind="raw", adapt=True)
 

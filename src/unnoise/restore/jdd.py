@@ -112,6 +112,8 @@ def learnt_from(
     from unnoise.restore import METHODS
     from unnoise.restore.raw import noise_law
 
+    if "sigmas" in options:
+        raise InputError("the noise of a raw file is that of its law: give sigma or camera in place of sigmas")
     mosaics, sigmas = [], []
     for raw in raws:
         check(raw)

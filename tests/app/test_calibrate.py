@@ -149,3 +149,29 @@ def test_dark_frames_and_flats_of_different_iso_are_named(tmp_path, unnoise):
     (tmp_path / "f.csv").write_text("\n".join(["file,kind,iso,exposure,snap", *rows]) + "\n")
     said = unnoise("calibrate", "--frames", tmp_path / "f.csv", "-o", tmp_path / "c.json")
     assert said.code == 2 and "ISO 100, 200 has bias frames or flats but not both" in said.err, said.err
+
+
+def test_frames_that_do_not_state_their_iso_join_one_other_iso_and_no_two(tmp_path, unnoise):
+    def write(name, picture, iso):
+        raw = Raw(picture, "RGGB", (100.0,) * 4, 4000.0, iso, None)
+        write_developed(tmp_path / f"{name}.dng", raw, overwrite=True)
+
+    def calibrate():
+        which = ("--bias", tmp_path / "dark*.dng", "--flat", tmp_path / "flat*.dng")
+        return unnoise("calibrate", *which, "-o", tmp_path / "c.json", "--no-plot", "--overwrite")
+
+    rng = np.random.default_rng(0)
+    lit = {
+        f"flat{v}_{k}": rng.poisson(v, (64, 64)) + 100 + 2 * rng.standard_normal((64, 64))
+        for v in (400, 800)
+        for k in (0, 1)
+    }
+    for name, picture in (GOOD | {name: x.round().astype(np.uint16) for name, x in lit.items()}).items():
+        if name.startswith("dark") or name in lit:
+            write(name, picture, None if name == "dark0" else 800)
+    said = calibrate()
+    assert said.code == 0 and "1 of 6 frames do not state their ISO and are taken as of ISO 800" in said.out, said.err
+    assert CameraNoise.load(tmp_path / "c.json").table[0]["iso"] == 800
+    write("flat400_1", even(500), 1600)
+    said = calibrate()
+    assert said.code == 2 and "1 of 6 frames do not state their ISO, the others are of ISO 800, 1600" in said.err

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from unnoise.data.cube import Cube, read_cube, write_cube
@@ -53,3 +54,15 @@ def test_bad_cubes_are_one_sentence(unnoise, cube, tmp_path):
     said = unnoise("denoise", "a.hdr")
     assert said.code == 2 and len(said.err.strip().splitlines()) == 1
     assert "a.dat is truncated" in said.err and "get a new copy" in said.err
+
+
+def test_a_stack_of_a_microscope_is_learnt_from_and_cleaned(tmp_path, unnoise):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", rng.integers(100, 900, (2, 48, 60)).astype(np.uint16))
+    options = ("steps=2", "crop=20", "width=8", "n_modules=1", "stride_blind=1")
+    small = [part for option in options for part in ("--set", option)]
+    which = ("--kind", "cube", "--band-axis", "0", "--method", "cbsn", "--adapt", *small)
+    said = unnoise("denoise", tmp_path / "a.tif", tmp_path / "b.tif", *which, "-o", f"{tmp_path}/out/")
+    assert said.code == 0 and "learning from 2 pictures for 2 steps" in said.err, said.err
+    assert tifffile.imread(tmp_path / "out" / "a.tif").size == 2 * 48 * 60

@@ -1,8 +1,11 @@
 """`unnoise denoise IMG.DNG`."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from unnoise.data.raw import Raw, read_raw, write_developed
 
@@ -61,3 +64,25 @@ def test_what_jdd_does_not_do(dng, unnoise, tmp_path):
     tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((16, 16, 3), np.uint16))
     said = unnoise("denoise", tmp_path / "rgb.tif", "--kind", "raw", "-m", "jdd")
     assert said.code == 2 and "is a colour picture" in said.err
+
+
+def test_a_dark_file_through_a_network_of_its_camera(dng, unnoise, tmp_path):
+    from unnoise.restore.eld_training import train
+
+    weights = train("smoke", out=tmp_path / "eld")
+    said = unnoise("denoise", dng, "-m", "eld", "--set", f"weights={weights}", "--set", "ratio=3")
+    assert said.code == 0 and "eld: 3 times as bright, network of the camera SonyA7S2" in said.out, said.err
+    assert tifffile.imread(dng.with_name("a.denoised.tif")).shape == (64, 96, 3)
+    said = unnoise("denoise", dng, "-m", "eld", "-o", tmp_path / "b.tif")
+    assert said.code == 3 and "eld has no weights of its own" in said.err
+
+
+def test_a_report_of_a_camera_file_shows_its_colours(dng, unnoise, tmp_path):
+    said = unnoise("denoise", dng, "--report")
+    assert said.code == 0 and "a.denoised.report.png" in said.out, said.err
+    facts = json.loads(dng.with_name("a.denoised.report.json").read_text())
+    assert facts["method"] == "jdd" and "noise found" in facts["reason"] and facts["seconds"] > 0
+    with Image.open(dng.with_name("a.denoised.report.png")) as shown:
+        assert shown.width > 3 * 96
+    said = unnoise("denoise", dng, "--report", "-o", tmp_path / "b.dng")
+    assert said.code == 2 and "--report shows colours" in said.err and not (tmp_path / "b.dng").exists()

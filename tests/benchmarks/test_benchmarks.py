@@ -39,6 +39,11 @@ def test_tiles_equal_the_whole_picture(bench):
     assert found and all(s["difference"] < 1e-5 for s in found.values())
 
 
+def test_dilated_convolutions_are_dense_ones_on_sub_images(bench):
+    found = scores(bench("dilated"))
+    assert len(found) == 3 and all(s["difference"] < 1e-5 for s in found.values())
+
+
 def test_jacobians_are_the_same_whichever_way(bench):
     assert all(s["difference"] < 1e-5 for s in scores(bench("jacobian")).values())
 

@@ -8,7 +8,7 @@ import torch
 
 from unnoise.data.catalog import root
 from unnoise.errors import InputError
-from unnoise.noise.calibration import calibrate, photon_transfer, synthetic_beside_real, temporal
+from unnoise.noise.calibration import calibrate, photon_transfer, spectrum, synthetic_beside_real, temporal
 from unnoise.noise.seeds import generator
 from unnoise.noise.sensor import CameraNoise, SensorNoise
 
@@ -150,3 +150,15 @@ def test_a_real_camera(emva):
     assert found["Gaussian"].rows < 0.3 * real.rows
     assert found["Tukey-lambda and rows"].std == pytest.approx(real.std, rel=0.01)
     assert math.isclose(real.divergence, 0, abs_tol=1e-12)
+
+
+def test_row_noise_is_a_vertical_line_of_the_spectrum():
+    rng = np.random.default_rng(0)
+    white = rng.standard_normal((256, 400))
+    flat = spectrum(white)
+    assert flat.shape == (128, 128) and float(flat.mean()) == pytest.approx(1, rel=0.05)
+    shown = spectrum(white + 0.5 * rng.standard_normal((256, 1)))
+    # a row of 128 pixels holds its shared part 128 times: 1 + 128 / 4, in units of all the variance
+    assert float(np.delete(shown[:, 64], 64).mean()) == pytest.approx((1 + 32) / 1.25, rel=0.2)
+    assert float(np.delete(shown, 64, 1).mean()) == pytest.approx(1 / 1.25, rel=0.05)
+    assert spectrum(white[:30, :20]).shape == (30, 20)

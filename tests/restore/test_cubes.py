@@ -8,6 +8,7 @@ import unnoise
 from unnoise.data.cube import Cube, read_cube, write_cube
 from unnoise.errors import InputError
 from unnoise.noise.cube_profile import analyse_cube
+from unnoise.restore.cbsn_training import adapt
 from unnoise.restore.door import restore
 
 
@@ -228,3 +229,43 @@ def test_methods_that_need_no_level_take_few_bands(noisy, clean):
     assert np.array_equal(np.isnan(unnoise.denoise(holed, "wsrrr", kind="cube", rank=2)), np.isnan(holed))
     with pytest.raises(InputError, match="noise of 2 bands cannot be told from the others: give sigma"):
         unnoise.denoise(y, "hyres", kind="cube")
+
+
+def microscopy(channels=2):
+    """A stack of channels of different brightness with white noise, in counts."""
+    rows, columns = np.mgrid[:64, :80] / 20
+    truth = np.stack([(c + 1) * (300 + 200 * np.sin(rows + c) * np.cos(columns)) for c in range(channels)], -1)
+    return np.rint(truth + 40 * np.random.default_rng(2).standard_normal(truth.shape)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_a_stack_of_channels_is_learnt_from_and_cleaned(channels):
+    y = microscopy(channels)
+    more = {"steps": 4, "crop": 40, "width": 8, "n_modules": 1, "stride_blind": 1}
+    x_hat = unnoise.denoise(y, "cbsn", kind="cube", adapt=True, **more)
+    assert x_hat.shape == y.shape and x_hat.dtype == np.uint16
+    unit = torch.from_numpy(np.moveaxis(y, 2, 0).astype(np.float32) / y.max())
+    learnt = adapt([unit], **more)["weights"]
+    with torch.no_grad():
+        expected = learnt(unit[None])[0].permute(1, 2, 0).numpy() * y.max()
+    np.testing.assert_allclose(x_hat, expected.clip(0, 65535), atol=1)
+    tiny = unnoise.denoise(1e-9 * y, "cbsn", kind="cube", adapt=True, **more)
+    np.testing.assert_allclose(tiny * 1e9, expected, rtol=0.01, atol=2)  # whatever the unit
+    first = unnoise.denoise(np.moveaxis(y, 2, 0), "cbsn", kind="cube", adapt=True, band_axis=0, **more)
+    assert np.array_equal(np.moveaxis(first, 0, 2), x_hat)
+    holes = y.astype(np.float32)
+    holes[5:9, 5:9] = np.nan
+    filled = unnoise.denoise(holes, "cbsn", kind="cube", adapt=True, **more)
+    assert np.array_equal(np.isnan(filled), np.isnan(holes))
+
+
+def test_what_does_not_learn_from_a_stack():
+    y = microscopy()
+    with pytest.raises(InputError, match="method hyres does not learn from cubes: use cbsn"):
+        unnoise.denoise(y, "hyres", kind="cube", adapt=True)
+    with pytest.raises(InputError, match="method nlm is for photos, not for cubes"):
+        unnoise.denoise(y, "nlm", kind="cube", adapt=True)
+    learnt = {"steps": 2, "crop": 40, "width": 8, "n_modules": 1, "stride_blind": 1}
+    weights = adapt([torch.rand(3, 40, 40)], **learnt)["weights"]
+    with pytest.raises(InputError, match="made for 3 channels, got data of shape"):
+        unnoise.denoise(y, "cbsn", kind="cube", weights=weights)

@@ -1,14 +1,17 @@
 """ELD: the paper's network, synthesis of pairs, evaluation, training."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from unnoise.data.raw import Raw, write_developed
 from unnoise.denoiser import Tiled
-from unnoise.errors import InputError
+from unnoise.errors import InputError, MissingData
 from unnoise.noise.seeds import generator
 from unnoise.noise.sensor import CameraNoise
 from unnoise.restore.eld import ELD, UNetSID, banding, illumination_correct, synthesise, unprocess
-from unnoise.restore.eld_training import ELDPreset, train
+from unnoise.restore.eld_training import ELDPreset, clean_batch, clean_pictures, train
 from unnoise.training.presets import load_preset
 from unnoise.zoo import load
 
@@ -105,3 +108,25 @@ def test_the_smoke_preset_trains_and_loads(tmp_path):
         train("smoke", ["noise.camera=SonyA7"], out=tmp_path / "b")
     with pytest.raises(InputError, match="letters other than"):
         train("smoke", ["noise.model=PX"], out=tmp_path / "c")
+
+
+def test_camera_files_are_clean_pictures_as_they_are(tmp_path):
+    pytest.importorskip("rawpy", reason="needs the extra 'raw'")
+    (tmp_path / "raws").mkdir()
+    mosaic = np.random.default_rng(0).integers(100, 1100, (48, 64)).astype(np.uint16)
+    for name in ("0a", "0b", "1c"):  # one of the scenes that are for testing
+        write_developed(tmp_path / "raws" / f"{name}.dng", Raw(mosaic, "GRBG", (100.0,) * 4, 1100.0))
+    options = load_preset(ELDPreset, "eld", "smoke", ["data.train=[raws/0*]", "data.crop=32"])
+    crops, held = clean_pictures(options.data, tmp_path)
+    assert len(crops.images) == 2 and not held.images and crops.images[0].shape == (24, 32, 4)
+    x = clean_batch(crops, 0, options)
+    assert x.shape == (2, 4, 16, 16)
+    steps = x * 1000  # the counts above black, to the rounding of 16 bits
+    assert float((steps - steps.round()).abs().max()) < 0.02 and float(steps.max()) > 900
+    path = train("smoke", ["data.train=[raws/0*]", "data.crop=32"], data=tmp_path, out=tmp_path / "run")
+    assert load(path).card.training["pictures"] == 2
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "raws" / "0d.png")
+    with pytest.raises(InputError, match="2 camera files and 1 pictures: train on one kind"):
+        clean_pictures(options.data, tmp_path)
+    with pytest.raises(MissingData, match="which is not there"):
+        clean_pictures(load_preset(ELDPreset, "eld", "paper").data, tmp_path)

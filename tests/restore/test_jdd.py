@@ -73,7 +73,9 @@ def test_the_curve_is_undone_and_its_slope_is_its_derivative():
     assert torch.allclose(1 / dz[:, colours, :, 5:], curve.slope(x[:, colours])[..., 5:])
     y = LAW.sample(torch.full((1, 4, 100, 100), 0.3), torch.Generator().manual_seed(0))
     even = Curve(LAW)
-    assert float(even(y).std() * even.span) == pytest.approx(1.0, rel=0.02)
+    assert float(even(y).std() / even.level[0, 1]) == pytest.approx(1.0, rel=0.02)
+    levels = curve(LAW.sample(torch.full((1, 4, 100, 100), 0.3), torch.Generator().manual_seed(0))).std((0, 2, 3))
+    assert torch.allclose(levels[[0, 1, 3]], curve.level.flatten().float(), rtol=0.03)
     assert float(even.inverse(even(y)[:, :3].mean((2, 3), keepdim=True)).mean()) == pytest.approx(0.3, rel=0.005)
 
 
@@ -124,8 +126,10 @@ def test_the_door_gives_colours_and_on_request_the_noise(net, mosaic):
 
 
 def test_the_door_lets_it_learn_from_the_mosaic(net, mosaic):
-    learnt = unnoise.denoise(mosaic, "jdd", kind="raw", white=1000, weights=net, adapt=True, steps=1, mask_k=50.0)
+    learnt = unnoise.denoise(mosaic, "jdd", kind="raw", white=1000, weights=net, adapt=True, steps=1)
     assert not np.array_equal(learnt, unnoise.denoise(mosaic, "jdd", kind="raw", white=1000, weights=net))
+    with pytest.raises(InputError, match="give sigma or camera in place of sigmas"):
+        unnoise.denoise(mosaic, "jdd", kind="raw", white=1000, weights=net, adapt=True, steps=1, sigmas=3)
     with pytest.raises(InputError, match="does not learn from raw"):
         unnoise.denoise(mosaic, "photo", kind="raw", adapt=True)
 

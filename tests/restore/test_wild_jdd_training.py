@@ -9,7 +9,7 @@ from unnoise.noise.demosaick import demosaick, mosaic
 from unnoise.noise.seeds import generator
 from unnoise.restore.jdd import network
 from unnoise.restore.photo_training import photographs
-from unnoise.restore.wild_jdd import WildJDD
+from unnoise.restore.wild_jdd import JDDOutput, WildJDD
 from unnoise.restore.wild_jdd_adapt import (
     OFFSETS,
     adapt,
@@ -17,7 +17,8 @@ from unnoise.restore.wild_jdd_adapt import (
     agreement,
     finetune,
     neighbours,
-    sample_noise,
+    noise_of,
+    recorrupted,
     shifted,
 )
 from unnoise.restore.wild_jdd_training import JDDPreset, NoiseOptions, jdd_loss, noisy_batch, sigma_map, train
@@ -97,9 +98,45 @@ def test_the_mask_follows_sigma():
 
 def test_the_mask_carries_no_gradient_into_the_noise_map():
     net = WildJDD(width=8, groups=0, blocks=1)
-    loss, kept = adaptation_loss(net, torch.rand(1, 1, 16, 16), generator(0))
+    sigma = torch.full((1, 1, 16, 16), 0.1)
+    loss, kept = adaptation_loss(net, torch.rand(1, 1, 16, 16), sigma, generator(0), "neighbour")
     loss.backward()
-    assert 0 <= kept <= 1 and bool(torch.isfinite(loss))
+    assert 0 <= kept < 1 and bool(torch.isfinite(loss))
+
+
+def pull(reference, draws=300):
+    """Mean and standard error of the loss's gradient for a network that gives the truth, a sharp edge, away from it
+    and at it; in units of the deviation of a single gradient."""
+    clean = torch.full((1, 3, 16, 16), 0.3)
+    clean[..., 7:] = 0.6
+    sigma = torch.full((1, 1, 16, 16), 0.1)
+    ones = torch.ones_like(clean)
+    total, squares = torch.zeros_like(clean), torch.zeros_like(clean)
+    for k in range(draws):
+        mean = clean.clone().requires_grad_()
+        raw = mosaic(clean) + sigma * torch.randn(1, 1, 16, 16, generator=generator(3, k))
+        out = JDDOutput(mean, ones, 24.5 * ones, 0.24 * ones)
+        adaptation_loss(lambda _, out=out: out, raw, sigma, generator(4, k), reference)[0].backward()
+        total, squares = total + mean.grad / draws, squares + mean.grad.square() / draws
+    error = ((squares - total.square()) / draws).sqrt()
+    edge, flat = total[..., 4:12, 6:8], total[..., 4:12, 11:13]
+    return float(edge.abs().mean() / error.mean()), float(flat.abs().mean() / error.mean())
+
+
+def test_a_true_picture_is_left_alone_at_edges_by_recorrupted_mosaics_and_softened_by_neighbours():
+    chance = (2 / np.pi) ** 0.5  # of |n|, n standard normal
+    at_edges, elsewhere = pull("recorrupted")
+    assert at_edges == pytest.approx(chance, rel=0.3) and elsewhere == pytest.approx(chance, rel=0.3)
+    at_edges, elsewhere = pull("neighbour")
+    assert at_edges > 4 and elsewhere == pytest.approx(chance, rel=0.35)
+
+
+def test_the_noises_of_recorrupted_mosaics_do_not_correlate():
+    sigma = torch.linspace(0.02, 0.2, 300).expand(1, 1, 200, 300)
+    noise = sigma * torch.randn(1, 1, 200, 300, generator=generator(7))
+    a, b = (each / sigma for each in recorrupted(noise, sigma, generator(8), 0.5))
+    assert float(a.var()) == pytest.approx(1.25, rel=0.02) and float(b.var()) == pytest.approx(5.0, rel=0.02)
+    assert abs(float((a * b).mean())) < 4 * (1.25 * 5 / a.numel()) ** 0.5
 
 
 def test_adaptation_learns_the_noise_of_the_input():
@@ -114,19 +151,19 @@ def test_adaptation_learns_the_noise_of_the_input():
             assert float(net(raw[None]).variance().mean().sqrt()) == pytest.approx(0.06, rel=0.2)
 
 
-def test_the_noise_of_samples_is_found_without_a_truth_and_beside_edges():
-    deviation = torch.tensor([0.02, 0.05, 0.1])[None, :, None, None]
-    clean = torch.zeros(1, 3, 96, 96)
-    clean[..., 40:] = 0.7
-    noisy = clean + deviation * torch.randn(clean.shape, generator=generator(6))
-    found = sample_noise(mosaic(noisy))
-    assert found.shape == clean.shape
-    for c in range(3):
-        # differences to a neighbour are of one edge in nine columns of windows
-        assert float(found[:, c].mean()) == pytest.approx(float(deviation[0, c]), rel=0.15)
-        assert float(found[:, c].max()) < 2 * float(deviation[0, c])
-    odd = sample_noise(mosaic(noisy)[..., :34, :22])
-    assert odd.shape == (1, 3, 34, 22)
+def test_the_noise_of_samples_is_found_without_a_truth_and_beside_texture():
+    """Photons on flat and on checked ground: what is measured at each place alone takes the checks for noise."""
+    rows, columns = torch.arange(96)[:, None], torch.arange(128)
+    clean = (0.2 + 0.5 * (columns > 60) + 0 * rows).expand(1, 3, 96, 128).clone()
+    clean[..., 32:64, :] += 0.1 * ((rows[32:64] // 4 + columns // 4) % 2)
+    raw = mosaic(clean)
+    true = (0.01 * raw).sqrt()
+    noisy = [raw[0] + true[0] * torch.randn(1, 96, 128, generator=generator(6, i)) for i in range(2)]
+    odd = (noisy[1][:, :95, :127], true[0][:, :95, :127])
+    for found, expected in zip(noise_of(network(), [noisy[0], odd[0]]), (true[0], odd[1]), strict=True):
+        assert found.shape == expected.shape
+        assert float((found / expected).median()) == pytest.approx(1.0, abs=0.1)
+        assert float((found / expected - 1).abs().mean()) < 0.12
 
 
 def test_interpolated_values_must_agree_better_than_samples():
@@ -142,6 +179,10 @@ def test_mistakes():
         finetune(net, [torch.zeros(1, 32, 32)])
     with pytest.raises(InputError, match="cuts a Bayer cell"):
         finetune(net, [torch.zeros(1, 32, 32)], crop=15)
+    with pytest.raises(InputError, match="unknown reference 'neighbor': did you mean 'neighbour'"):
+        finetune(net, [torch.zeros(1, 64, 64)], reference="neighbor")
+    with pytest.raises(InputError, match="spread must be a finite number > 0, got 0"):
+        finetune(net, [torch.zeros(1, 64, 64)], spread=0.0)
     with pytest.raises(InputError, match="minutes must be"):
         adapt([torch.zeros(1, 32, 32)], minutes=0, weights=net)
 
@@ -150,8 +191,8 @@ def test_what_adapt_gives_is_another_network_than_it_was_given():
     net = WildJDD(width=8, groups=0, blocks=1)
     before = {name: t.clone() for name, t in net.state_dict().items()}
     raw = 0.5 + 0.05 * torch.randn(1, 24, 20, generator=generator(5))
-    learnt = adapt([raw], steps=2, weights=net, mask_k=50.0)["weights"]
+    learnt = adapt([raw], steps=2, weights=net)["weights"]
     assert all(torch.equal(before[name], t) for name, t in net.state_dict().items())
     assert not torch.equal(learnt(raw[None]).mean, net(raw[None]).mean)
     with pytest.raises(InputError, match="raise mask_k to"):
-        adapt([raw], steps=1, weights=net, mask_k=1e-4)
+        adapt([raw], steps=1, weights=net, reference="neighbour", mask_k=1e-4)

@@ -14,21 +14,23 @@ from unnoise.noise.tukey import probability_plot, quantile
 
 
 def calibration_plot(camera: CameraNoise, fits: Sequence[IsoFit], path: Path) -> None:
-    """Photon transfer, probability plot, row means and the levels against the gain, to an image file."""
+    """Photon transfer, probability plot, levels against the gain, row means and spectrum, to an image file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 8), layout="constrained")
+    figure = Figure(figsize=(15, 8), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{camera.name}: noise of the sensor", fontsize=12)
-    transfer, tails, rows, levels = figure.subplots(2, 2).flat
+    transfer, tails, levels, rows, frequencies, unused = figure.subplots(2, 3).flat
+    unused.set_axis_off()
     for fit in fits:
         _transfer(transfer, fit)
     transfer.set(xlabel="mean above dark (DN)", ylabel="variance above dark (DN²)", title="photon transfer: slope is K")
     transfer.legend(fontsize=8)
     _tails(tails, fits[0])
-    _rows(rows, fits[0])
     _levels(levels, camera, fits)
+    _rows(rows, fits[0])
+    _spectrum(figure, frequencies, fits[0])
     figure.savefig(path, dpi=100)
 
 
@@ -66,6 +68,14 @@ def _rows(axes: Any, fit: IsoFit) -> None:
     axes.plot(bins, np.exp(-((bins / spread) ** 2) / 2) / (spread * np.sqrt(2 * np.pi)), "k", lw=1)
     axes.set(xlabel="mean of a sensor row (DN)", yticks=[])
     axes.set_title(f"rows: std {spread:.3f}, Shapiro-Wilk p = {fit.normality:.1g}; line: normal", fontsize=11)
+
+
+def _spectrum(figure: Any, axes: Any, fit: IsoFit) -> None:
+    decibels = 10 * np.log10(np.maximum(fit.spectrum, 1e-3))
+    shown = axes.imshow(decibels, vmin=-5, vmax=15, extent=(-0.5, 0.5, 0.5, -0.5), cmap="gray")
+    figure.colorbar(shown, ax=axes, label="dB above white noise")
+    axes.set(xlabel="cycles a pixel, along rows", ylabel="along columns")
+    axes.set_title("spectrum in the dark; a vertical line: rows", fontsize=11)
 
 
 def _levels(axes: Any, camera: CameraNoise, fits: Sequence[IsoFit]) -> None:

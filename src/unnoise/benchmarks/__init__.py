@@ -14,6 +14,10 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "unnoise.benchmarks.large_cbsn:run",
         "the same with a C-BSN of the laptop's size",
     ),
+    "dilated": (
+        "unnoise.benchmarks.dilated:run",
+        "C-BSN's dilated convolutions beside dense ones on space-to-batch data: seconds a megapixel",
+    ),
     "cubes": ("unnoise.benchmarks.cubes:run", "hyperspectral cubes beside HyDe: PSNR, spectral angle, seconds a cube"),
     "large_cube": (
         "unnoise.benchmarks.large_cube:run",

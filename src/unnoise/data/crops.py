@@ -22,7 +22,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, what the fie
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """Photographs in memory, uint8 (H, W, C), from which random crops are drawn.
+    """Photographs in memory, uint8 or all uint16 (H, W, C), from which random crops are drawn.
 
     Examples
     --------
@@ -32,7 +32,7 @@ class Crops:
     (torch.Size([4, 3, 32, 32]), torch.float32, True)
     """
 
-    images: Sequence[NDArray[np.uint8]]
+    images: Sequence[NDArray[Any]]
 
     def batch(self, k: int, size: int, crop: int, seed: int = 0, downscale: float = 1.0, soften: float = 1.0) -> Tensor:
         """The batch of step `k`: `size` crops of `crop` x `crop` pixels, float32 (B, C, h, w) in [0, 1],
@@ -49,7 +49,7 @@ class Crops:
         if not areas.any():
             raise InputError(f"no photograph has {crop} x {crop} pixels: choose a smaller crop")
         chosen = rng.choice(len(areas), size, p=areas / areas.sum())
-        out = np.empty((size, crop, crop, self.images[0].shape[2]), np.uint8)
+        out = np.empty((size, crop, crop, self.images[0].shape[2]), self.images[0].dtype)
         for b, which in enumerate(chosen):
             image = self.images[which]
             factor = rng.uniform(1, downscale) if downscale > 1 and rng.random() < 0.5 else 1.0
@@ -106,10 +106,10 @@ def _as_channels(photo: Photo, channels: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def _resized(piece: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _resized(piece: NDArray[Any], side: int) -> NDArray[Any]:
     """Square, averaged down or enlarged smoothly."""
     import cv2
 
     way = cv2.INTER_AREA if side < len(piece) else cv2.INTER_CUBIC
     resized = cv2.resize(piece, (side, side), interpolation=way)
-    return np.asarray(resized, np.uint8).reshape(side, side, -1)
+    return np.asarray(resized, piece.dtype).reshape(side, side, -1)

@@ -74,17 +74,33 @@ def read_calibration(
     if not dark or not lit:
         raise InputError(f"there are {len(dark)} bias frames and {len(lit)} flats: a calibration needs both")
     notes: list[str] = []
-    if any(f.iso is None for f in (*dark, *lit)):
-        notes.append("no ISO in the files: all frames are taken as of one ISO; say otherwise with --frames")
-        dark, lit = ([_Frame(f.path, f.raw, ONE_ISO, f.exposure) for f in which] for which in (dark, lit))
+    assumed = _assumed([f.iso for f in (*dark, *lit)], notes)
     by_iso: dict[float, list[NDArray[Any]]] = defaultdict(list)
     for f in dark:
-        by_iso[f.iso or ONE_ISO].append(f.raw.mosaic)
+        by_iso[f.iso or assumed].append(f.raw.mosaic)
     groups: dict[float, list[list[NDArray[Any]]]] = {}
-    for iso in sorted({f.iso or ONE_ISO for f in lit}):
-        mine = [f for f in lit if (f.iso or ONE_ISO) == iso]
+    for iso in sorted({f.iso or assumed for f in lit}):
+        mine = [f for f in lit if (f.iso or assumed) == iso]
         groups[iso] = _exposures(mine, notes)
     return Calibration(dict(by_iso), groups, dark[0].raw, notes)
+
+
+def _assumed(stated: Sequence[float | None], notes: list[str]) -> float:
+    """The ISO of the frames that do not state theirs: the only one that others state, or any where none does."""
+    silent, known = stated.count(None), sorted({iso for iso in stated if iso is not None})
+    if len(known) > 1 and silent:
+        raise InputError(
+            f"{silent} of {len(stated)} frames do not state their ISO, the others are of ISO "
+            f"{', '.join(f'{iso:g}' for iso in known)}: name them all with --frames"
+        )
+    if not known:
+        notes.append("no ISO in the files: all frames are taken as of one ISO; say otherwise with --frames")
+    elif silent:
+        notes.append(
+            f"{silent} of {len(stated)} frames do not state their ISO and are taken as of ISO {known[0]:g}, like the "
+            "others; say otherwise with --frames"
+        )
+    return known[0] if known else ONE_ISO
 
 
 def _exposures(flats: Sequence[_Frame], notes: list[str]) -> list[list[NDArray[Any]]]:

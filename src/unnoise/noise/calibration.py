@@ -45,7 +45,8 @@ class IsoFit:
     normality : Shapiro-Wilk p of the row means of the first frame.
     row_correlation : of the means of neighbouring rows, which the model takes as 0.
     fit_tukey, fit_normal : squared correlations of the probability plots of the first frame.
-    residual : order statistics and probabilities of the first frame, rows removed; rows : its row means.
+    residual : order statistics and probabilities of the first frame, rows removed; rows : its row means; spectrum :
+        its `spectrum`.
     """
 
     iso: float
@@ -68,6 +69,7 @@ class IsoFit:
     fit_normal: float
     residual: tuple[Array, Array]
     rows: Array
+    spectrum: Array
 
     def to_row(self) -> dict[str, float]:
         """The line of the table that the camera file keeps."""
@@ -209,6 +211,18 @@ def temporal(frames: Frames) -> list[Array]:
     return [(f - mean) * math.sqrt(len(stack) / (len(stack) - 1)) for f in stack]
 
 
+def spectrum(frame: Array, block: int = 128) -> Array:
+    """Centred power of the spatial frequencies of a frame, mean over blocks, 1 for white noise of its variance.
+
+    Noise that sensor rows share is a bright vertical line through the centre, that of columns a horizontal one.
+    """
+    height, width = (min(n, block) for n in frame.shape)
+    tops, lefts = (range(0, n - s + 1, s) for n, s in zip(frame.shape, (height, width), strict=True))
+    blocks = [frame[a : a + height, b : b + width] for a in tops for b in lefts]
+    power = sum(np.abs(np.fft.fft2(b)) ** 2 for b in blocks) / (len(blocks) * height * width)
+    return np.asarray(np.fft.fftshift(power) / max(float(frame.var()), 1e-300), np.float64)
+
+
 def _fit_iso(
     iso: float,
     bias: Frames,
@@ -258,6 +272,7 @@ def _fit_iso(
         fit_normal=probability_plot(ordered, p, None)[2],
         residual=(ordered, p),
         rows=rows,
+        spectrum=spectrum(first),
     )
 
 

@@ -37,6 +37,7 @@ METHODS: dict[str, Method] = {
             "unnoise.restore.cbsn_training:trained",
             "any of one camera or microscope, also correlated over a few pixels",
             "Jang et al. 2023, ICCV (ours, on torch)",
+            kinds=("photo", "cube"),
             needs_sigma=False,
             adapt="unnoise.restore.cbsn_training:adapt",
         ),
@@ -49,6 +50,15 @@ METHODS: dict[str, Method] = {
             kinds=("raw",),
             needs_sigma=False,
             adapt="unnoise.restore.wild_jdd_adapt:adapt",
+        ),
+        Method(
+            "eld",
+            "camera raw exposed far too short, through a network trained for that camera (unnoise train eld)",
+            "unnoise.restore.eld_raw:network",
+            "of one sensor in the dark: photons, long-tailed read noise, rows",
+            "Wei, Fu, Yang and Huang 2020, CVPR (ours, on torch)",
+            kinds=("raw",),
+            needs_sigma=False,
         ),
         Method(
             "nlm",

@@ -118,10 +118,11 @@ def restore_cube(
     y, valid = cube_tensors(x, mask, nodata)
     y, valid = (t.to(device or t.device) for t in (y, valid))
     levels = None if sigma is None else _levels(sigma, len(y), y)
+    channels = _of_pictures(method)
     whole, profile = bool(valid.all()), None
     filled = y if whole else fill(y, valid)
     measured = valid | ~valid[valid.flatten(1).any(1)].any(0)  # of pixels without any band the neighbours' is taken
-    if method == "auto" or levels is None:
+    if method == "auto" or (levels is None and not channels):
         try:
             if levels is None and not whole and too_few(measured[valid.flatten(1).any(1)].flatten(1)):
                 filled, profile = _imputed(filled, valid, measured)
@@ -148,7 +149,9 @@ def restore_cube(
     if choice.method == "fasthyin":
         clean[live] = denoiser(filled[live][None], levels, mask=measured[live][None])[0]
     else:
-        clean[live] = denoiser(filled[live][None], levels)[0]
+        scale = _largest(filled[live]) if channels else 1.0
+        with torch.no_grad():
+            clean[live] = denoiser(filled[live][None] / scale, levels)[0] * scale
     if strength != 1:
         clean = torch.lerp(filled, clean, strength)
     filling = method == "fasthyin"
@@ -176,6 +179,27 @@ def cube_tensors(x: Any, mask: Any = None, nodata: float | None = None) -> tuple
     """A cube as (bands, H, W) float32, and where it was measured, of that shape; arguments as for `restore_cube`."""
     y = _bands_first(x)
     return y.to(torch.float32).contiguous(), _valid(y, x, mask, nodata)
+
+
+def channels_of(x: Any, nodata: float | None = None) -> Tensor:
+    """What a method for pictures learns from in a cube: its bands with values (C, H, W), the largest value at 1."""
+    y = _bands_first(x)
+    valid = _valid(y, x, None, nodata)
+    live = valid.flatten(1).any(1)
+    if not bool(live.any()):
+        raise InputError("the cube holds no values at all: every one is NaN or the no-data value")
+    y = y.to(torch.float32)
+    filled = (y if bool(valid.all()) else fill(y, valid))[live]
+    return filled / _largest(filled)
+
+
+def _of_pictures(method: str) -> bool:
+    """Whether a method takes a cube as a picture of many channels and finds their noise by itself."""
+    return method in METHODS and "photo" in METHODS[method].kinds
+
+
+def _largest(y: Tensor) -> float:
+    return float(y.abs().max()) or 1.0
 
 
 def check_method(method: str, options: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from unnoise.noise.profile import analyse
 from unnoise.restore import METHODS
 from unnoise.restore.auto import build, choose
 from unnoise.restore.choice import Choice
-from unnoise.restore.cubes import restore_cube
+from unnoise.restore.cubes import channels_of, check_method, restore_cube
 from unnoise.restore.method import check_options
 from unnoise.restore.pixels import InCounts, Pixels, pixels_of
 from unnoise.restore.result import Restored as Restored
@@ -64,8 +64,8 @@ def denoise(
         "classical": the same without trained networks.
     kind : "photo"; "raw" for a mosaic (H, W) in the counts of a sensor, with the options `pattern` ("RGGB"), `black`,
         `white` and `camera` (see `restore.raw.restore_raw`); method "jdd" gives its colours, (H, W, 3) float32, linear
-        with white at 1 (see `restore.jdd.restore_jdd`); "cube"; or `None` to infer it:
-        camera files are raw, files of formats that only cubes have are cubes, the rest pictures.
+        with white at 1 (see `restore.jdd.restore_jdd`), "eld" amplifies it (see `restore.eld_raw.restore_eld`); "cube";
+        or `None` to infer it: camera files are raw, files of formats that only cubes have are cubes, the rest pictures.
         As a cube x is NumPy (H, W, bands) or torch ([B,] bands, H, W) of any scale; see `restore.cubes.restore_cube`,
         whose `mask`, `nodata` and `band_axis` may be given, too, and for a file `dataset`.
     sigma : noise standard deviation in the units of x (counts for integers); one number, one a channel, or a map of
@@ -146,8 +146,10 @@ def restore(
     if kind == "cube" or (kind is None and is_cube_file(x)):
         _photo_only(tile, calibrate)
         if not isinstance(x, (str, os.PathLike)):
+            options = learnt_cube(x, method, adapt, minutes, options, options.get("nodata"))
             return restore_cube(x, method, sigma=sigma, strength=strength, device=where, **options)
-        return _restore_cube_file(x, method, {"sigma": sigma, "strength": strength, "device": where, **options})[1]
+        more = {"sigma": sigma, "strength": strength, "device": where}
+        return _restore_cube_file(x, method, adapt, minutes, options, more)[1]
     if isinstance(x, (str, os.PathLike)):
         photo = read_photo(x, max_pixels)
         options = learnt(photo.pixels, method, adapt, minutes, options)
@@ -205,8 +207,8 @@ def denoise_file(
         return replace(done, image=None)
     if kind == "cube" or (kind is None and is_cube_file(src)):
         _photo_only(tile, calibrate)
-        given = {"sigma": sigma, "strength": strength, "device": where, **options}
-        cube, restored = _restore_cube_file(src, method, given)
+        more = {"sigma": sigma, "strength": strength, "device": where}
+        cube, restored = _restore_cube_file(src, method, adapt, minutes, options, more)
         write_cube(dst, cube.with_values(restored.image), overwrite)
         return replace(restored, image=None)
     photo = read_photo(src, max_pixels)
@@ -216,10 +218,19 @@ def denoise_file(
     return replace(done, image=None)
 
 
-def _restore_cube_file(src: str | os.PathLike[str], method: str, given: dict[str, Any]) -> tuple[Cube, Restored]:
-    """The cube in a file, and the same one clean; `dataset` and `band_axis` among what was given are the reader's."""
-    cube = read_cube(src, given.pop("dataset", None), given.pop("band_axis", None))
-    return cube, restore_cube(cube.values, method, **{"nodata": cube.nodata, "band_axis": 2, **given})
+def _restore_cube_file(
+    src: str | os.PathLike[str],
+    method: str,
+    adapt: bool,
+    minutes: float,
+    options: dict[str, Any],
+    more: dict[str, Any],
+) -> tuple[Cube, Restored]:
+    """The cube in a file, and the same one clean; `dataset` and `band_axis` among the options are the reader's."""
+    rest = {name: value for name, value in options.items() if name not in ("dataset", "band_axis")}
+    cube = read_cube(src, options.get("dataset"), options.get("band_axis"))
+    rest = learnt_cube(cube.values, method, adapt, minutes, rest, cube.nodata)
+    return cube, restore_cube(cube.values, method, **{"nodata": cube.nodata, "band_axis": 2, **more, **rest})
 
 
 def learnt(x: Any, method: str, adapt: bool, minutes: float, options: dict[str, Any]) -> dict[str, Any]:
@@ -229,6 +240,22 @@ def learnt(x: Any, method: str, adapt: bool, minutes: float, options: dict[str, 
     if method == "auto":
         raise InputError("method auto does not learn: name one that does, such as cbsn")
     return METHODS[method].adapted(list(pixels_of(x).unit()), minutes, **options)
+
+
+def learnt_cube(
+    x: Any, method: str, adapt: bool, minutes: float, options: dict[str, Any], nodata: float | None
+) -> dict[str, Any]:
+    """The options of a method after it has learnt from a cube, or as they are without `adapt`."""
+    if not adapt:
+        return options
+    check_method(method, {})
+    if method in AUTOMATIC or METHODS[method].adapt is None:
+        raise InputError(f"method {method} does not learn from cubes: use cbsn, or leave adapt out")
+    shown = {name: options[name] for name in ("mask", "nodata", "band_axis") if name in options}
+    if isinstance(x, np.ndarray) and x.ndim == 3 and (axis := shown.get("band_axis")) in range(-3, 3):
+        x = np.moveaxis(x, axis, 2)
+    rest = {name: value for name, value in options.items() if name not in shown}
+    return shown | METHODS[method].adapted([channels_of(x, nodata)], minutes, **rest)
 
 
 def raw_of(x: Any, options: dict[str, Any], max_pixels: int = MAX_PIXELS) -> tuple[Raw, dict[str, Any]]:
@@ -250,7 +277,7 @@ def learnt_raw(
     """The options of a method after it has learnt from a mosaic, or as they are without `adapt`."""
     if not adapt:
         return options
-    if method in AUTOMATIC or METHODS[method].kinds != ("raw",):
+    if method in AUTOMATIC or METHODS[method].adapt is None or METHODS[method].kinds != ("raw",):
         raise InputError(f"method {method} does not learn from raw mosaics: use jdd, or leave adapt out")
     from unnoise.restore.jdd import learnt_from
 
@@ -287,6 +314,11 @@ def _restore_raw(
         check_options(restore_jdd, method, options)
         developed = restore_jdd(raw, sigma=_one_level(sigma), **more)
         return Restored(developed.rgb, developed.choice, None, developed.seconds, developed.std)
+    if method == "eld":
+        from unnoise.restore.eld_raw import restore_eld
+
+        check_options(restore_eld, method, options)
+        return restore_eld(raw, sigma=_one_level(sigma), **more)
     done = restore_raw(raw, method, sigma=_one_level(sigma), **more)
     return Restored(done.raw.mosaic, done.choice, None, done.seconds)
 

@@ -1,4 +1,5 @@
-"""Training of ELD: clean photographs as linear raw, and the noise of a calibrated camera drawn anew for every step."""
+"""Training of ELD: clean raw files, or photographs taken back to linear raw, and the noise of a calibrated camera drawn
+anew for every step."""
 
 from __future__ import annotations
 
@@ -6,16 +7,23 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from unnoise.data.crops import Crops
+from unnoise.data.formats import EXTENSIONS, RAW_EXTENSIONS
+from unnoise.data.inputs import expand_inputs
+from unnoise.data.raw import is_raw, pack, read_raw
+from unnoise.data.values import from_unit
+from unnoise.errors import InputError
 from unnoise.noise.seeds import generator
 from unnoise.noise.sensor import CameraNoise, check_model
 from unnoise.restore.eld import ELD, synthesise, unprocess
-from unnoise.restore.photo_training import DataOptions, photographs
+from unnoise.restore.photo_training import DataOptions, photographs, place
 from unnoise.training.loop import Batch, Progress, fit
 from unnoise.training.options import FitOptions, Options
 from unnoise.training.presets import load_preset
@@ -93,7 +101,7 @@ class StudyOptions(Options):
 
 
 class ELDPreset(Options):
-    """One preset of `presets/eld.yaml`; crops are of the photographs, twice the side of packed ones."""
+    """One preset of `presets/eld.yaml`; crops are in pixels of the sensor, twice the side of packed ones."""
 
     net: NetOptions = NetOptions()
     data: DataOptions
@@ -112,13 +120,15 @@ def train(
 ) -> Path:
     """Train ELD as a preset says; the path of the weight file, made from the averaged weights."""
     p = load_preset(ELDPreset, "eld", preset, overrides)
-    training, _ = photographs(p.data, data)
+    training, _ = clean_pictures(p.data, data)
     settings = [part for override in overrides for part in ("--set", override)]
     denoiser, minutes, steps = train_on(training, p, out, resume, progress)
     denoiser.card.training.update(
         data=", ".join(p.data.train),
+        pictures=len(training.images),
         data_licence=p.data.licence,
-        camera=p.noise.camera,
+        camera=CameraNoise.load(p.noise.camera).name,
+        ratio=list(p.noise.ratio),
         command=shlex.join(["unnoise", "train", "eld", "--preset", preset, *settings]),
         minutes=minutes,
         steps=steps,
@@ -126,22 +136,54 @@ def train(
     return save(out / "eld.safetensors", denoiser, arch="eld", config=p.net.model_dump(mode="json"))
 
 
+def clean_pictures(options: DataOptions, root: Path | None) -> tuple[Crops, Crops]:
+    """Clean pictures to train on and held-out ones: photographs, or packed raw in 16 bits where they are camera files.
+
+    Raises
+    ------
+    InputError : files of both kinds, or one without Bayer colours. MissingData : naming what is not there.
+    """
+    paths = expand_inputs([place(name, root) for name in options.train], (*RAW_EXTENSIONS, *EXTENSIONS))
+    raws = sorted((path for path in paths if is_raw(path)), key=str)
+    if not raws:
+        return photographs(options, root)
+    if len(raws) < len(paths):
+        raise InputError(
+            f"data.train has {len(raws)} camera files and {len(paths) - len(raws)} pictures: train on one kind"
+        )
+    return Crops([_packed(path) for path in raws]), Crops(())
+
+
+def _packed(path: Path) -> NDArray[np.uint16]:
+    raw = read_raw(path)
+    if raw.pattern == "mono":
+        raise InputError(f"{path} has no Bayer colours: train on files that have")
+    return np.asarray(from_unit(pack(raw)[0].permute(1, 2, 0).numpy(), np.uint16))
+
+
+def clean_batch(crops: Crops, k: int, p: ELDPreset) -> Tensor:
+    """Packed linear raw `(B, 4, h, w)` in [0, 1] of step k, turned and mirrored, so that rows of noise stay rows."""
+    packed = crops.images[0].shape[2] == 4
+    side = p.data.crop // 2 if packed else p.data.crop
+    x = crops.batch(k, p.fit.batch, side, p.fit.seed, p.data.downscale)
+    return x if packed else unprocess(x)
+
+
 def train_on(
     crops: Crops, p: ELDPreset, out: Path, resume: bool | Path = False, progress: Told = None
 ) -> tuple[ELD, float, int]:
-    """The denoiser of a preset, trained on photographs, the minutes and the steps it took."""
+    """The denoiser of a preset, trained on `clean_pictures`, the minutes and the steps it took."""
     check_model(p.noise.model)
     camera = CameraNoise.load(p.noise.camera)
     torch.manual_seed(p.fit.seed)
     denoiser = ELD(**p.net.model_dump())
 
     def batch_at(k: int) -> Batch:
-        # the photograph is turned and mirrored before it becomes raw, so that rows of noise stay rows
-        x = unprocess(crops.batch(k, p.fit.batch, p.data.crop, p.fit.seed, p.data.downscale))
+        x = clean_batch(crops, k, p)
         g = [generator(p.fit.seed, k, i) for i in range(len(x))]
         return {"x": x, "y": synthesise(x, camera, g, p.noise.model, p.noise.ratio, p.net.clip_low)}
 
-    def loss_of(net: nn.Module, batch: Batch) -> torch.Tensor:
+    def loss_of(net: nn.Module, batch: Batch) -> Tensor:
         return F.l1_loss(net(batch["y"]), batch["x"])
 
     config = p.model_dump(mode="json")

@@ -23,6 +23,7 @@ from unnoise.data.raw import Raw, flips, pack
 from unnoise.errors import InputError
 from unnoise.noise.anscombe import anscombe, inverse_anscombe
 from unnoise.noise.demosaick import demosaick
+from unnoise.noise.demosaick import mosaic as bayer
 from unnoise.noise.models import PoissonGaussian
 from unnoise.restore.wild_jdd import JDDOutput, WildJDD, tiled
 
@@ -104,18 +105,24 @@ def learnt_from(
 ) -> dict[str, Any]:
     """The options of "jdd" once it has learnt from these mosaics, each with its own law; of large ones the middle.
 
+    The noise of each is known: it is what the transform made even.
+
     `options` are those of `restore.wild_jdd_adapt.adapt`, among them `progress`.
     """
     from unnoise.restore import METHODS
     from unnoise.restore.raw import noise_law
 
-    mosaics = []
+    if "sigmas" in options:
+        raise InputError("the noise of a raw file is that of its law: give sigma or camera in place of sigmas")
+    mosaics, sigmas = [], []
     for raw in raws:
         check(raw)
-        whole = stabilised(raw, noise_law(raw, sigma, camera)[0])
+        law = noise_law(raw, sigma, camera)[0]
+        whole = stabilised(raw, law)
         top, left = (max(0, (n - LARGEST) // 2) // 2 * 2 for n in whole.shape[1:])
         mosaics.append(whole[:, top : top + LARGEST, left : left + LARGEST].clone())
-    return METHODS["jdd"].adapted(mosaics, minutes, **options)
+        sigmas.append(bayer(Curve(law, raw.gains).level.expand(-1, -1, *mosaics[-1].shape[1:]))[0])
+    return METHODS["jdd"].adapted(mosaics, minutes, sigmas=sigmas, **options)
 
 
 @torch.inference_mode()
@@ -180,6 +187,8 @@ def check(raw: Raw) -> None:
 class Curve:
     """The generalised Anscombe transform of a law, brought to [0, 1], then balanced; without photons it is linear.
 
+    `level` is the deviation of the noise behind it, one a colour, `(1, 3, 1, 1)`.
+
     >>> curve = Curve(PoissonGaussian(0.01, 0.02), (2.0, 1.0, 1.5))
     >>> x = torch.tensor([0.0, 0.5, 1.0]).expand(1, 4, 1, 3)
     >>> curve(x)[0, :, 0, 2]
@@ -196,6 +205,7 @@ class Curve:
         # at most 1, so that white stays within what the network knows; a gain of light is its root behind a root
         weights = (torch.tensor(gains) / max(gains)) ** (0.5 if law.gain > 0 else 1.0)
         self.weights = weights.view(1, 3, 1, 1)
+        self.level = (self.weights / self.span).float()
 
     def __call__(self, packed: Tensor) -> Tensor:
         """Packed values `(1, 4, h, w)` in units of white to display-like ones."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -44,7 +45,8 @@ class DataOptions(Options):
     ----------
     train : what to read; `licence`: what the card says of it.
     holdout : the last n photographs of a folder, by name, kept out of training for the evaluation.
-    repeat : how many times its share of pixels a folder has in training; 1 unless told.
+    repeat : how many times its share of pixels a folder has in training; 1 unless told. Left out of what is written
+        where empty, so that studies find the networks they kept before there was one.
     crop : side of the square crops.
     downscale : half of the crops are shrunk by up to this factor, which hides noise and compression.
     soften : half of the crops lose detail finer than up to so many pixels, and with it their own noise.
@@ -53,7 +55,7 @@ class DataOptions(Options):
     train: tuple[str, ...]
     licence: str
     holdout: dict[str, int] = Field(default_factory=dict)
-    repeat: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    repeat: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict, exclude_if=operator.not_)
     crop: int = Field(default=128, ge=16)
     downscale: float = Field(default=1.0, ge=1)
     soften: float = Field(default=1.0, ge=1)
@@ -304,7 +306,7 @@ def photographs(options: DataOptions, root: Path | None, channels: int = 3) -> t
     training: list[Any] = []
     held: list[Any] = []
     for name in options.train:
-        images = load_crops([place(name, root)], channels).images
+        images = list(load_crops([place(name, root)], channels).images)
         kept = options.holdout.get(name, 0)
         training += list(images[: len(images) - kept]) * options.repeat.get(name, 1)
         held += images[len(images) - kept :]
@@ -319,6 +321,6 @@ def place(name: str, root: Path | None) -> Path:
         return Path(skimage.__file__).parent / "data" / name.removeprefix(OWN)
     if root is None:
         raise MissingData(f"training needs {name}: pass --data DIR or set UNNOISE_DATA to the folder that holds it")
-    if not (root / name).exists():
+    if not ((root / name).exists() or ("*" in name and any(root.glob(name)))):
         raise MissingData(f"training needs {root / name}, which is not there: unnoise data says where to get it")
     return root / name

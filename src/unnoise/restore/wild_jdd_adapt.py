@@ -1,4 +1,11 @@
-"""Adaptation of Wild-JDD to raw mosaics without any reference: a random neighbour of each pixel stands in for it."""
+"""Adaptation of Wild-JDD to raw mosaics without any reference.
+
+What stands in for the reference is one of `REFERENCES`. The paper's is a random neighbour of the same colour. It shows
+another place, so the best a network can learn from it is the mean of the neighbours that the mask lets through: softer
+edges, with the noise of eight pixels. The other takes noise of the known law apart into an input and a reference of the
+same place whose noises are uncorrelated. Source: Chen et al. 2021, arXiv 2101.04442; Pang et al. 2021,
+"Recorrupted-to-recorrupted: unsupervised deep learning for image denoising", CVPR.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +21,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unnoise.errors import InputError
-from unnoise.noise.demosaick import demosaick
-from unnoise.noise.seeds import generator
-from unnoise.restore.wild_jdd import JDDOutput, WildJDD, bound_loss, measured, prior
+from unnoise.errors import InputError, unknown
+from unnoise.noise.demosaick import demosaick, mosaic
+from unnoise.noise.estimate import fit_poisson_gaussian
+from unnoise.noise.seeds import generator, normal_like
+from unnoise.restore.wild_jdd import JDDOutput, WildJDD, bound_loss, measured, prior, tiled
 from unnoise.training.loop import Progress
 
 OFFSETS = tuple((dy, dx) for dy in (-2, 0, 2) for dx in (-2, 0, 2) if (dy, dx) != (0, 0))
 """Neighbours of the same colour of the mosaic: nearer ones share samples through the interpolation."""
 LEAST_STEPS = 10
 AHEAD = 10.0  # how much faster the noise map learns than the picture, whose changes it must follow
-STRIDE = 4  # samples between the places at which noise is measured
-QUARTER, NORMAL_QUARTER = 0.25, 0.31864  # of differences, and that quantile of |n|, n standard normal
+REFERENCES = ("recorrupted", "neighbour")
+FITTED, FITTED_EDGE = 32, 256  # crops, and their largest side, that the law of the noise is fitted to
 LEAST_KEPT = 0.3  # share of neighbours that agree under which there is too little to learn from
 
 
@@ -61,41 +69,80 @@ def agreement(x_tilde: Tensor, y: Tensor, sigma: Tensor, mask_k: float = 2.0) ->
     return ((y - x_tilde).abs() <= mask_k * sigma * share).to(x_tilde.dtype)
 
 
-def sample_noise(raw: Tensor) -> Tensor:
-    """Deviation of the noise of samples near each pixel of mosaics `(B, 1, H, W)`, for each colour, `(B, 3, H, W)`.
+@torch.no_grad()
+def noise_of(net: WildJDD, mosaics: Sequence[Tensor]) -> list[Tensor]:
+    """Deviation of the noise of every sample of mosaics `(1, H, W)`, of their shapes.
 
-    From the lower quarter of the differences of neighbouring samples of a colour over some 9 x 9 of them: it needs
-    neither a truth nor a network that knows this noise, and edges, which are few, do not enter; fine texture does.
+    A law of photon and read noise, fitted to flat places of all mosaics together, at the brightness that the network
+    finds. The network's own map is of noise that it knows, which this is not; and what is measured at each place alone
+    takes texture for noise, a quarter too much at the median of photographs with strong noise, twice with weak.
     """
-    planes = F.pixel_unshuffle(raw, 2)
-    b, _, h, w = planes.shape
-    around = F.pad(planes, (1, 1, 1, 1), mode="reflect")
-    near = [around[..., 1 + dy : 1 + dy + h, 1 + dx : 1 + dx + w] for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1))]
-    apart = torch.stack([(each - planes).abs() for each in near], 2).flatten(0, 1) / 2**0.5
-    windows = F.unfold(F.pad(apart, (4, 4, 4, 4), mode="replicate"), 9, stride=STRIDE)
-    level = windows.kthvalue(round(QUARTER * windows.shape[1]), 1).values / NORMAL_QUARTER
-    coarse = level.reshape(b, 4, *(-(-n // STRIDE) for n in (h, w)))
-    sigma = F.interpolate(coarse, (h, w), mode="bilinear")
-    return demosaick(F.pixel_shuffle(sigma, 2), "bilinear")
+    edge = min(FITTED_EDGE, *(n for m in mosaics for n in m.shape[1:])) // 2 * 2
+    law = fit_poisson_gaussian(F.pixel_unshuffle(cells(mosaics, 0, FITTED, edge, 0), 2))
+    means = [tiled(net, m[None], keep=lambda piece: (net.mean(piece),), reach=net.sight)[0] for m in mosaics]
+    return [law.std(mosaic(mean)[0]) for mean in means]
 
 
-def adaptation_loss(
-    net: nn.Module, raw: Tensor, g: torch.Generator | None, lam: float = 5.0, window: int = 7, mask_k: float = 2.0
-) -> tuple[Tensor, float]:
-    """Minus the masked mean bound with a random neighbour as the reference, and the share of pixels kept.
+def recorrupted(
+    raw: Tensor, sigma: Tensor, g: torch.Generator | None = None, spread: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    """Two mosaics out of one: `raw + spread n` and `raw - n / spread`, n new noise of the deviations `sigma`.
 
-    Prior and mask take the noise from the samples themselves: the network's own map is of noise that it knows, which
-    this is not, and a mask of too small a noise keeps the neighbours whose noise happens to be the pixel's.
-    The network's mean enters with the share `1 / (lam + 1)` of the input that the best posterior mean keeps, so that it
-    is itself the picture without that share, and nothing has to be taken out afterwards.
+    Where the noise of `raw` has these deviations too, those of the two do not correlate: `sigma² - sigma² = 0`. Their
+    variances are `1 + spread²` and `1 + 1 / spread²` of it, so the second is worth `spread²` of the first.
     """
-    out: JDDOutput = net(raw)
+    n = sigma * normal_like(raw, g)
+    return raw + spread * n, raw - n / spread
+
+
+def neighbour_of(
+    raw: Tensor, sigma: Tensor, g: torch.Generator | None = None, mask_k: float = 2.0
+) -> tuple[Tensor, Tensor]:
+    """The interpolation of each pixel's random neighbour, and where it agrees, both `(B, 3, H, W)`."""
     x_tilde = demosaick(raw, "bilinear")
     b, _, h, w = raw.shape
     y = shifted(x_tilde, neighbours((b, h, w), g))
-    sigma = sample_noise(raw)
-    kept = agreement(x_tilde, y, sigma, mask_k)
-    alpha, beta = prior(sigma.square(), window)
+    return y, agreement(x_tilde, y, demosaick(sigma, "bilinear"), mask_k)
+
+
+def completed(second: Tensor, mean: Tensor) -> Tensor:
+    """A mosaic as a reference of all colours, `(B, 3, H, W)`: what it has beyond the network's mean, interpolated.
+
+    Its own interpolation would teach the network to interpolate; the difference has no edges. Source: Kiku et al. 2013,
+    "Residual interpolation for color image demosaicking", ICIP.
+    """
+    return mean + demosaick(second - mosaic(mean), "bilinear")
+
+
+def adaptation_loss(
+    net: nn.Module,
+    raw: Tensor,
+    sigma: Tensor,
+    g: torch.Generator | None,
+    reference: str = "recorrupted",
+    *,
+    spread: float = 0.5,
+    lam: float = 5.0,
+    window: int = 7,
+    mask_k: float = 2.0,
+) -> tuple[Tensor, float]:
+    """Minus the mean bound with one of `REFERENCES`, and the share of pixels it is over, 1 unless neighbours disagree.
+
+    `raw` and the deviations `sigma` of its noise are `(B, 1, H, W)`. The network's mean enters with the share
+    `1 / (lam + 1)` of the input that the best posterior mean keeps, so that it is itself the picture without that
+    share, and nothing has to be taken out afterwards.
+    """
+    if reference == "neighbour":
+        out: JDDOutput = net(raw)
+        y, kept = neighbour_of(raw, sigma, g, mask_k)
+    else:
+        raw, second = recorrupted(raw, sigma, g, spread)
+        lam, sigma = spread**2, sigma * (1 + spread**2) ** 0.5
+        out = net(raw)
+        y = completed(second, out.mean.detach())
+        kept = torch.ones_like(y)
+    x_tilde = demosaick(raw, "bilinear")
+    alpha, beta = prior(demosaick(sigma, "bilinear").square(), window)
     posterior = out._replace(mean=(lam * out.mean + x_tilde) / (lam + 1))
     loss = bound_loss(x_tilde, y, posterior, lam, alpha, beta, window=window)
     return (kept * loss).sum() / kept.sum().clamp(min=1), float(kept.mean())
@@ -106,6 +153,9 @@ def finetune(
     mosaics: Sequence[Tensor],
     steps: int = 100,
     *,
+    sigmas: Sequence[Tensor] | None = None,
+    reference: str = "recorrupted",
+    spread: float = 0.5,
     lam: float = 5.0,
     mask_k: float = 2.0,
     crop: int = 64,
@@ -116,13 +166,22 @@ def finetune(
 ) -> float:
     """Adapt a network in place to raw mosaics `(1, H, W)` in RGGB order, without any reference; the share kept.
 
-    `lam` is the weak confidence in a neighbour; the mask leaves out neighbours further than `mask_k` deviations. A
-    share under 0.3 says that they differ by more than noise nearly everywhere: use a larger `mask_k`.
+    Parameters
+    ----------
+    sigmas : deviations of the noise, one tensor a mosaic that broadcasts to it; `None`: those of `noise_of`.
+    reference : one of `REFERENCES`; spread : of `recorrupted`.
+    lam, mask_k : for neighbours: the weak confidence in one, and the deviations beyond which one is left out. A share
+        under 0.3 says that they differ by more than noise nearly everywhere: use a larger `mask_k`.
 
     Raises
     ------
-    InputError : no mosaics, ones that are smaller than the crop, or a crop that is not even.
+    InputError : no mosaics, ones that are smaller than the crop, a crop that is not even, another reference, or a
+        spread that is not above 0.
     """
+    if reference not in REFERENCES:
+        raise unknown("reference", reference, REFERENCES)
+    if not (math.isfinite(spread) and spread > 0):
+        raise InputError(f"spread must be a finite number > 0, got {spread:g}")
     if not mosaics or any(m.ndim != 3 or m.shape[0] != 1 or min(m.shape[1:]) < crop for m in mosaics):
         raise InputError(f"adaptation takes mosaics (1, H, W) of {crop} x {crop} or more: give larger ones")
     if crop % 2 or crop < 8:
@@ -131,11 +190,15 @@ def finetune(
     picture = [p for name, p in net.named_parameters() if not name.startswith("noise")]
     groups: list[dict[str, Any]] = [{"params": picture}, {"params": maps, "lr": AHEAD * lr}]
     optimizer = torch.optim.Adam(groups, lr=lr)
+    noise = noise_of(net, mosaics) if sigmas is None else sigmas
+    both = [torch.cat([m, s.expand_as(m)]) for m, s in zip(mosaics, noise, strict=True)]
     share = 0.0
     net.train()
     for k in range(steps):
-        x = cells(mosaics, k, batch, crop, seed)
-        loss, kept = adaptation_loss(net, x, generator(seed, k), lam, mask_k=mask_k)
+        raw, sigma = cells(both, k, batch, crop, seed).split(1, 1)
+        loss, kept = adaptation_loss(
+            net, raw, sigma, generator(seed, k), reference, spread=spread, lam=lam, mask_k=mask_k
+        )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 10.0)
@@ -148,7 +211,7 @@ def finetune(
 
 
 def cells(mosaics: Sequence[Tensor], k: int, size: int, crop: int, seed: int) -> Tensor:
-    """Batch of step k: crops `(size, 1, crop, crop)` that begin with a whole Bayer cell."""
+    """Batch of step k: crops `(size, C, crop, crop)` of mosaics `(C, H, W)` that begin with a whole Bayer cell."""
     rng = np.random.default_rng([seed, k])
     pieces = []
     for which in rng.integers(len(mosaics), size=size):
@@ -164,6 +227,9 @@ def adapt(
     *,
     weights: str | Path | WildJDD | None = None,
     steps: int | None = None,
+    sigmas: Sequence[Tensor] | None = None,
+    reference: str = "recorrupted",
+    spread: float = 0.5,
     lam: float = 5.0,
     mask_k: float = 2.0,
     crop: int = 64,
@@ -179,11 +245,12 @@ def adapt(
     pictures : mosaics (1, H, W) float32 in RGGB order, as `restore.jdd.stabilised` makes them.
     minutes : time to learn, measured on the first steps. steps : instead, for runs that can be repeated anywhere.
     weights : where to start: a Wild-JDD or its file; what comes along by default.
-    lam, mask_k, crop, batch, lr, seed : as for `finetune`; the crop is made to fit.
+    sigmas, reference, spread, lam, mask_k, crop, batch, lr, seed : as for `finetune`; the crop is made to fit.
 
     Raises
     ------
-    InputError : mosaics that are too small, minutes that are not above 0, or neighbours that hardly ever agree.
+    InputError : mosaics that are too small, minutes that are not above 0, what `finetune` refuses, or neighbours that
+        hardly ever agree.
     """
     from unnoise.restore.jdd import network
 
@@ -191,7 +258,12 @@ def adapt(
         raise InputError(f"minutes must be a number > 0, got {minutes:g}")
     crop = min(crop, *(n for p in pictures for n in p.shape[1:])) // 2 * 2
     net = copy.deepcopy(network(weights)).requires_grad_(True)
-    options: dict[str, Any] = {"lam": lam, "mask_k": mask_k, "crop": crop, "batch": batch, "lr": lr, "seed": seed}
+    options: dict[str, Any] = {
+        "sigmas": sigmas, "reference": reference, "spread": spread, "lam": lam, "mask_k": mask_k, "crop": crop,
+        "batch": batch, "lr": lr, "seed": seed,
+    }  # fmt: skip
+    if sigmas is None:
+        options["sigmas"] = noise_of(net, pictures)  # once for the timing, too
     if steps is None:
         start = time.perf_counter()
         finetune(copy.deepcopy(net), pictures, 3, **options)

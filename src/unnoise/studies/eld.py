@@ -34,8 +34,7 @@ from unnoise.noise.seeds import generator
 from unnoise.noise.sensor import CameraNoise, SensorNoise
 from unnoise.restore.eld import ELD, banding, illumination_correct, unprocess
 from unnoise.restore.eld_quality import measure, pairs_of
-from unnoise.restore.eld_training import ELDPreset, SensorOptions, StudyOptions, train_on
-from unnoise.restore.photo_training import photographs
+from unnoise.restore.eld_training import ELDPreset, SensorOptions, StudyOptions, clean_pictures, train_on
 from unnoise.studies.intervals import mean_interval
 from unnoise.studies.kept import kept, key
 from unnoise.studies.report import Check, Claim, Criterion, Report, Table
@@ -111,8 +110,9 @@ def run(preset: str = "laptop") -> Report:
     start = time.perf_counter()
     p = load_preset(ELDPreset, "eld", preset)
     study = p.study
-    training, held = photographs(p.data, catalog.root())
-    tests = [_middle(image, study.crop) for image in (held.images or training.images)[: study.pictures]]
+    training, held = clean_pictures(p.data, catalog.root())
+    shown = (held.images or training.images)[: study.pictures] if study.sensors else ()
+    tests = [_middle(image, study.crop) for image in shown]
     checks, claims, tables = list(round_trip(preset != "smoke")), [], []
     with kept(study.keep) as folder:
         networks = Networks(folder, training, p)

@@ -22,10 +22,11 @@ def adapt_to(
     options: dict[str, Any],
     console: Console,
     sigma: float | None = None,
+    cube: tuple[str | None, int | None] | None = None,
 ) -> dict[str, Any]:
     """The options of the method once it has learnt from all the pictures; of large ones the middle part is kept.
 
-    `sigma` is for raw mosaics, in counts.
+    `sigma` is for raw mosaics, in counts; `cube` names the array and the axis of the bands where the files are cubes.
     """
     from unnoise.data.photo import read_photo
     from unnoise.restore import METHODS
@@ -52,6 +53,15 @@ def adapt_to(
         rest = {name: value for name, value in options.items() if name not in LEVELS}
         with bar(console) as progress:
             return kept | learnt_from(raws, minutes, sigma=sigma, progress=progress, **rest)
+    if cube is not None:
+        from unnoise.data.cube import read_cube
+        from unnoise.restore.cubes import channels_of, check_method
+
+        check_method(method, {})
+        cubes = [read_cube(source, *cube) for source in sources]
+        with bar(console) as progress:
+            learnt = [channels_of(c.values, c.nodata) for c in cubes]
+            return METHODS[method].adapted(learnt, minutes, progress=progress, **options)
     pictures = []
     for source in sources:
         image = read_photo(source, max_pixels).pixels

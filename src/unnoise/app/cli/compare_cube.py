@@ -51,7 +51,8 @@ def compare_cube(
     valid = cube_tensors(y, nodata=cube.nodata)[1]
     complete = valid[valid.flatten(1).any(1)].all(0).numpy()
     # fasthyin is fasthyde where nothing is missing
-    names = [n for n, m in METHODS.items() if "cube" in m.kinds and not (n == "fasthyin" and bool(valid.all()))]
+    able = [name for name, method in METHODS.items() if "cube" in method.kinds and method.adapt is None]
+    names = [name for name in able if name != "fasthyin" or not bool(valid.all())]
     start("auto")
     chosen = restore(y, **given)
     bands = shown_bands(cube, getattr(chosen.profile, "live", ()))

@@ -37,7 +37,7 @@ def denoise(
         str | None, typer.Option(help="What the data is, where that is ambiguous: photo, raw or cube.")
     ] = None,
     sigma: Annotated[
-        float | None, typer.Option(help="Noise level, 0-255 (cubes: file units). Default: estimated.")
+        float | None, typer.Option(help="Noise level, 0-255 (cubes: file units; raw: counts). Default: estimated.")
     ] = None,
     strength: Annotated[float, typer.Option(help="From 0 (the input) to 1 (all the noise taken).")] = 1.0,
     tile: Annotated[int | None, typer.Option(help="Tile edge in pixels; smaller takes less memory.")] = None,
@@ -101,7 +101,8 @@ def denoise(
 
         if not many:
             refuse_existing(targets[0], overwrite)  # before it learns, not after it
-        parsed = adapt_to(sources, method, minutes, max_pixels, parsed, errors, sigma)
+        cube = (dataset, band_axis) if goes_as_cube(sources[0], kind) else None
+        parsed = adapt_to(sources, method, minutes, max_pixels, parsed, errors, sigma, cube)
     with watch(errors, len(sources)) as start:
         for source, target in zip(sources, targets, strict=True):
             progress = start(source.name)
@@ -122,17 +123,14 @@ def denoise(
                     continue
                 refuse_existing(target, overwrite)  # before the work, not after it
                 if _is_raw(source, kind):
-                    from unnoise.restore.door import denoise_file
+                    from unnoise.app.cli.denoise_raw import denoise_raw
 
                     options_of = {"sigma": sigma, "strength": strength, "tile": tile, "device": device} | parsed
-                    raw = denoise_file(
-                        source, target, method, overwrite=overwrite, max_pixels=max_pixels, kind="raw",
-                        calibrate=calibrate, progress=progress, **options_of,
-                    )  # fmt: skip
-                    how = f"{raw.choice.method}: {raw.choice.reason}; {raw.seconds:.2f} s"
-                    console.print(f"{source} -> {target}\n  {how}", markup=False)
-                    if raw.noise is not None:
-                        console.print(f"  see {_write_map(target, raw.noise)}", markup=False)
+                    for line in denoise_raw(
+                        source, target, method, options_of, overwrite=overwrite, max_pixels=max_pixels,
+                        calibrate=calibrate, report=report, progress=progress,
+                    ):  # fmt: skip
+                        console.print(line, markup=False)
                     continue
                 photo = read_photo(source, max_pixels)
                 done = restore(
@@ -179,16 +177,6 @@ def _target(source: Path, target: Path, kind: str | None, out: str | None) -> Pa
     if _is_raw(source, kind) and not by_hand and target.suffix.lower() in RAW_EXTENSIONS:
         return target.with_suffix(".tif")
     return target
-
-
-def _write_map(target: Path, noise: NDArray[Any]) -> Path:
-    """NAME.noise.tif beside the result; always replaced, as it belongs to it."""
-    from unnoise.data.formats import Photo
-    from unnoise.data.photo import write_photo
-
-    path = target.with_name(f"{target.stem}.noise.tif")
-    write_photo(path, Photo(noise), overwrite=True)
-    return path
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from unnoise.denoiser import Empirical
-from unnoise.errors import InputError
+from unnoise.denoiser import Card, Denoiser, Empirical
+from unnoise.errors import InputError, UnnoiseError
 from unnoise.generate.sample import invert, log_likelihood, sample
 from unnoise.generate.samplers import heun
 from unnoise.noise.grids import karras
@@ -77,6 +77,7 @@ def test_log_likelihood_of_a_mixture(mixture):
         ({"shape": None}, "shape"),
         ({"sigmas": [1.0, 2.0]}, "fall"),
         ({"label": torch.tensor([9])}, "unknown label"),
+        ({"label": torch.tensor([0, 1])}, "2 values of label for 1 samples"),
     ],
 )
 def test_bad_arguments_are_one_sentence(mixture, change, says):
@@ -84,6 +85,17 @@ def test_bad_arguments_are_one_sentence(mixture, change, says):
     with pytest.raises(InputError, match=says) as caught:
         sample(mixture, **arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_inverting_with_a_network_that_fails_names_the_level():
+    class Broken(Denoiser):
+        card = Card(kind="any")
+
+        def forward(self, y, sigma=None):
+            return y * (float("nan") if sigma > 1 else 0.5)
+
+    with pytest.raises(UnnoiseError, match="not finite at sigma 2"):
+        invert(Broken(), torch.ones(1, 2), [4.0, 2.0, 0.5])
 
 
 def test_start_lies_round_the_middle_of_the_values():

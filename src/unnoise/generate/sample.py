@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unnoise.denoiser import Denoiser
 from unnoise.denoiser.derivatives import differentiable, require_gradients
-from unnoise.errors import InputError, unknown
+from unnoise.errors import InputError, UnnoiseError, unknown
 from unnoise.generate.guidance import Trace, Trajectory
 from unnoise.generate.inverse import Measured
 from unnoise.generate.samplers import SAMPLERS, Callback, begin, learnt_variance
@@ -66,8 +66,8 @@ def sample(
 
     Raises
     ------
-    InputError : unknown sampler, steps < 1, n < 1, sigmas that do not fall, no shape. UnnoiseError : the denoiser gave
-        values that are not finite; the sentence names the step.
+    InputError : unknown sampler, steps < 1, n < 1, sigmas that do not fall, no shape, a condition without one entry a
+        sample. UnnoiseError : the denoiser gave values that are not finite; the sentence names the step.
 
     Examples
     --------
@@ -85,6 +85,9 @@ def sample(
         if shape is None:
             raise InputError("sampling needs the shape of a sample, or a start x_T")
         x_T = start(denoiser, shape, n, levels[0], seed, first)
+    for name, value in conditions.items():
+        if isinstance(value, Tensor) and value.ndim and len(value) != len(x_T):
+            raise InputError(f"there are {len(value)} values of {name} for {len(x_T)} samples: pass one for each")
     randomness = [generator(seed, i, 1) for i in range(first, first + len(x_T))]  # not the numbers of x_T again
     run = begin(denoiser)
     inside = run
@@ -122,13 +125,18 @@ def invert(denoiser: Denoiser, x: Tensor, sigmas: Tensor | Sequence[float], **co
     x : data (B, *shape).
     sigmas : the falling grid of the sampler; the result belongs to its first level.
 
+    Raises `InputError` for sigmas that do not fall, `UnnoiseError` for estimates that are not finite.
+
     Source: Song et al. 2021, 2011.13456, appendix D.
     """
     levels = [s for s in check_sigmas(sigmas) if s > 0][::-1]
     dtype, z = x.dtype, x.double()
 
     def estimate(z: Tensor, s: float) -> Tensor:
-        return denoiser(z.to(dtype), s, **conditions).double()
+        x0 = denoiser(z.to(dtype), s, **conditions).double()
+        if not bool(torch.isfinite(x0).all()):
+            raise UnnoiseError(f"the denoiser gave values that are not finite at sigma {s:g}: try float32")
+        return x0
 
     # The sampler's last step replaces the state by its clean estimate; this solves D(z) = x to second order.
     z = z + (z - estimate(z, levels[0]))

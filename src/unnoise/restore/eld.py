@@ -145,7 +145,7 @@ def illumination_correct(pred: Tensor, gt: Tensor) -> Tensor:
     open_ended = gt != 1
     p, g = pred[open_ended].double(), gt[open_ended].double()
     energy = (p * p).sum()
-    return pred if float(energy) == 0 else (pred * ((p * g).sum() / energy)).to(pred.dtype)
+    return pred if float(energy.detach()) == 0 else (pred * ((p * g).sum() / energy)).to(pred.dtype)
 
 
 def banding(output: Tensor, truth: Tensor, below: float = math.inf) -> float:

@@ -38,8 +38,9 @@ def test_patch_covariance_is_not_misled_by_texture_as_mad_is():
 @given(st.floats(0.1, 10), st.floats(-1, 1), st.integers(0, 999))
 def test_levels_follow_scale_and_ignore_offset(scale, offset, seed):
     y = 0.05 * torch.randn(1, 1, 64, 64, dtype=torch.float64, generator=generator(seed))
-    for estimate in (mad_sigma, patch_sigma):
-        assert torch.allclose(estimate(scale * y + offset), scale * estimate(y), rtol=1e-3, atol=1e-6)
+    # the estimate from patches counts eigenvalues up to where mean and median meet: rounding may move that by one
+    for estimate, rtol in ((mad_sigma, 1e-3), (patch_sigma, 0.02)):
+        assert torch.allclose(estimate(scale * y + offset), scale * estimate(y), rtol=rtol, atol=1e-6)
 
 
 def test_levels_are_per_sample_and_channel():

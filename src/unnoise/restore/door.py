@@ -252,7 +252,8 @@ def learnt_cube(
     if method in AUTOMATIC or METHODS[method].adapt is None:
         raise InputError(f"method {method} does not learn from cubes: use cbsn, or leave adapt out")
     shown = {name: options[name] for name in ("mask", "nodata", "band_axis") if name in options}
-    if isinstance(x, np.ndarray) and x.ndim == 3 and (axis := shown.get("band_axis")) in range(-3, 3):
+    axis = shown.get("band_axis", 2)
+    if isinstance(x, np.ndarray) and x.ndim == 3 and axis in range(-3, 3):
         x = np.moveaxis(x, axis, 2)
     rest = {name: value for name, value in options.items() if name not in shown}
     return shown | METHODS[method].adapted([channels_of(x, nodata)], minutes, **rest)

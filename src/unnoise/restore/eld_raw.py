@@ -12,7 +12,7 @@ import torch
 from unnoise.data.raw import Raw, pack, unpack
 from unnoise.denoiser import Tiled
 from unnoise.errors import InputError, MissingData
-from unnoise.restore.auto import Choice
+from unnoise.restore.choice import Choice
 from unnoise.restore.eld import ELD
 from unnoise.restore.raw import TILE
 from unnoise.restore.result import Restored

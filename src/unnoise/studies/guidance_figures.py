@@ -23,7 +23,7 @@ def guidance(report: Report, full: str, sheet: Sheet) -> tuple[Figure, ...]:
 
     `full`: the name of the policy that all are compared with.
     """
-    figure = canvas(13, 4)
+    figure = canvas(15, 4)
     cosine, cost, search = figure.subplots(1, 3)
     table = _table(report, "Cosine")
     steps = _column(table, "step")
@@ -37,6 +37,7 @@ def guidance(report: Report, full: str, sheet: Sheet) -> tuple[Figure, ...]:
     for i, row in enumerate(_table(report, "Policies").rows[3:12]):
         cost.plot(row[1], row[2], "xv^<>d*Ps"[i], ms=5, color=COLOURS[-1], label=row[0])
     _axes(cost, "evaluations", f"SSIM to {full}")
+    cost.legend(frameon=False, fontsize=6.5, loc="upper left", bbox_to_anchor=(1, 1))  # it would cover points inside
     table = _table(report, "Search")
     for i, row in enumerate(table.rows):
         search.plot(range(1, len(row) - 2), row[3:], "o-", ms=3, color=COLOURS[i], label=f"price {row[0]:g}")

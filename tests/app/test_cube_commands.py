@@ -63,6 +63,15 @@ def test_compare_goes_on_past_methods_that_do_not_fit(unnoise, cubes):
     assert said.code == 2 and "must be of one scene and size" in said.err
 
 
+def test_what_was_removed_is_told_where_no_pixel_has_all_bands(unnoise, cubes):
+    y = np.where(np.random.default_rng(2).random(cubes[1].shape) < 0.15, np.nan, cubes[1])
+    np.save("holes.npy", y)
+    said = unnoise("compare", "holes.npy", "--kind", "cube")
+    assert said.code == 0, said.err
+    removed = {line.split()[0]: line.split()[-1] for line in said.out.splitlines()[2:] if len(line.split()) == 3}
+    assert "fasthyin" in removed and all(float(value) > 10 for value in removed.values()), said.out
+
+
 def test_missing_values_do_not_set_the_colours():
     values = np.linspace(0, 1, 400).reshape(20, 20, 1).repeat(3, 2)
     holed = values.copy()

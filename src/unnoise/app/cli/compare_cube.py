@@ -49,7 +49,7 @@ def compare_cube(
     x = None if clean is None else _reference(clean, dataset, band_axis, size or EDGE, y)
     given: dict[str, Any] = {"kind": "cube", "sigma": sigma, "nodata": cube.nodata, "band_axis": 2}
     valid = cube_tensors(y, nodata=cube.nodata)[1]
-    complete = valid[valid.flatten(1).any(1)].all(0).numpy()
+    measured, complete = valid.permute(1, 2, 0).numpy(), valid[valid.flatten(1).any(1)].all(0).numpy()
     # fasthyin is fasthyde where nothing is missing
     able = [name for name, method in METHODS.items() if "cube" in method.kinds and method.adapt is None]
     names = [name for name in able if name != "fasthyin" or not bool(valid.all())]
@@ -68,8 +68,8 @@ def compare_cube(
             table.add_row(name, "", str(error))
             continue
         pictures.append((name, false_colour(done.image, bands, y, cube.nodata)))
-        off = (done.image.astype(np.float64) - y)[complete]
-        removed = f"{np.sqrt(np.nanmean(np.square(off))):.4g}"
+        off = (done.image.astype(np.float64) - y)[measured]
+        removed = f"{np.sqrt(np.square(off).mean()):.4g}"
         style = "bold" if name == "auto" else None
         table.add_row(name, f"{done.seconds:.2f}", removed, *_scores(done.image, x, complete), style=style)
     reason = f"{source.name}: auto takes {chosen.choice.method}, {chosen.choice.reason}"

@@ -90,6 +90,8 @@ def test_what_a_format_cannot_hold_is_said(tmp_path):
     assert left_behind(cube, tmp_path / "b.hdr") is None
     lost = left_behind(cube, tmp_path / "b.tif")
     assert lost == "geo-reference of a.hdr cannot go into .tif: for that name a result that ends in .hdr"
+    mat = Cube(VALUES, nodata=7, format="mat", source=tmp_path / "a.mat")  # of version 7.3, which is copied
+    assert left_behind(mat, tmp_path / "b.mat") is None and "no-data" in left_behind(mat, tmp_path / "b.npy")
     assert left_behind(cube, tmp_path / "b.npy").startswith("wavelengths, no-data value and geo-reference of a.hdr")
 
 

@@ -282,7 +282,7 @@ def left_behind(cube: Cube, dst: Path) -> str | None:
     if name == "npy":
         lost += ["wavelengths"] if cube.wavelengths is not None else []
         lost += ["band names"] if cube.band_names is not None else []
-    if name in ("npy", "mat") and cube.nodata is not None:
+    if name in ("npy", "mat") and name != cube.format and cube.nodata is not None:
         lost.append("no-data value")
     if cube.georeferenced and name != cube.format:
         lost.append("geo-reference")

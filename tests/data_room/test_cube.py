@@ -67,6 +67,26 @@ def test_wavelengths_and_names_travel_to_other_formats(tmp_path, suffix):
     assert np.array_equal(again.values, VALUES + 1)
 
 
+@pytest.mark.parametrize("suffix", [".hdr", ".h5", ".mat", ".zarr"])
+def test_one_band_is_a_cube_where_the_format_tells_it_from_a_picture(tmp_path, suffix):
+    one = Cube(VALUES[..., :1], wavelengths=WAVES[:1], units="nm", band_names=("blue",))
+    write_cube(tmp_path / f"a{suffix}", one)
+    cube = read_cube(tmp_path / f"a{suffix}")
+    assert np.array_equal(cube.values, one.values)
+    assert (cube.wavelengths, cube.units, cube.band_names) == (WAVES[:1], "nm", ("blue",))
+    with pytest.raises(InputError, match="a TIFF of one band is read as a picture"):
+        write_cube(tmp_path / "a.tif", one)
+
+
+@pytest.mark.parametrize("suffix", [".hdr", ".h5", ".tif", ".zarr"])
+def test_every_digit_of_the_value_without_data_is_kept(tmp_path, suffix):
+    values = VALUES.astype(np.float64)
+    values[0, 0] = -9999.123456789
+    write_cube(tmp_path / f"a{suffix}", Cube(values, nodata=-9999.123456789))
+    cube = read_cube(tmp_path / f"a{suffix}")
+    assert bool((cube.values[0, 0] == cube.nodata).all())
+
+
 def test_wavelengths_of_a_geotiff_are_those_of_gdal(tmp_path):
     items = "".join(
         f'<Item name="CENTRAL_WAVELENGTH_UM" sample="{b}" domain="IMAGERY">{0.4 + b / 10}</Item>' for b in range(4)

@@ -47,8 +47,10 @@ def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
 
     >>> str(unknown("method", "medain", ["median", "nlm"]))
     "unknown method 'medain': did you mean 'median'? (one of: median, nlm)"
+    >>> str(unknown("method", "x", ["median", "nlm"]))
+    "unknown method 'x' (one of: median, nlm)"
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" did you mean '{near[0]}'?" if near else ""
-    return InputError(f"unknown {what} '{name}':{hint} (one of: {', '.join(names)})")
+    hint = f": did you mean '{near[0]}'?" if near else ""
+    return InputError(f"unknown {what} '{name}'{hint} (one of: {', '.join(names)})")

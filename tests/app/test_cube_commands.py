@@ -63,6 +63,32 @@ def test_compare_goes_on_past_methods_that_do_not_fit(unnoise, cubes):
     assert said.code == 2 and "must be of one scene and size" in said.err
 
 
+def test_what_was_removed_is_told_where_no_pixel_has_all_bands(unnoise, cubes):
+    y = np.where(np.random.default_rng(2).random(cubes[1].shape) < 0.15, np.nan, cubes[1])
+    np.save("holes.npy", y)
+    said = unnoise("compare", "holes.npy", "--kind", "cube")
+    assert said.code == 0, said.err
+    removed = {line.split()[0]: line.split()[-1] for line in said.out.splitlines()[2:] if len(line.split()) == 3}
+    assert "fasthyin" in removed and all(float(value) > 10 for value in removed.values()), said.out
+
+
+def test_a_band_that_is_missing_does_not_hide_what_the_others_measure(unnoise, cubes):
+    y = cubes[1].copy()
+    y[..., 9], y[3, 4] = np.nan, np.nan
+    np.save("y.npy", y[..., :12])
+    np.save("x.npy", cubes[0][..., :12])
+    said = unnoise("compare", "y.npy", "--kind", "cube", "--clean", "x.npy")
+    assert said.code == 0, said.err
+    rows = {line.split()[0]: line.split() for line in said.out.splitlines() if len(line.split()) in (4, 6)}
+    assert float(rows["auto"][-3]) > float(rows["input"][-3]) + 3 and len(rows) > 8
+
+
+def test_a_constant_cube_has_no_table_of_noise(unnoise, cubes):
+    np.save("c.npy", np.full((20, 20, 5), 3.0))
+    said = unnoise("noise", "c.npy", "--kind", "cube", "--no-plot")
+    assert said.code == 0 and said.out.count("\n") == 1 and "constant: bands 0-4" in said.out
+
+
 def test_missing_values_do_not_set_the_colours():
     values = np.linspace(0, 1, 400).reshape(20, 20, 1).repeat(3, 2)
     holed = values.copy()

@@ -67,6 +67,26 @@ def test_wavelengths_and_names_travel_to_other_formats(tmp_path, suffix):
     assert np.array_equal(again.values, VALUES + 1)
 
 
+@pytest.mark.parametrize("suffix", [".hdr", ".h5", ".mat", ".zarr"])
+def test_one_band_is_a_cube_where_the_format_tells_it_from_a_picture(tmp_path, suffix):
+    one = Cube(VALUES[..., :1], wavelengths=WAVES[:1], units="nm", band_names=("blue",))
+    write_cube(tmp_path / f"a{suffix}", one)
+    cube = read_cube(tmp_path / f"a{suffix}")
+    assert np.array_equal(cube.values, one.values)
+    assert (cube.wavelengths, cube.units, cube.band_names) == (WAVES[:1], "nm", ("blue",))
+    with pytest.raises(InputError, match="a TIFF of one band is read as a picture"):
+        write_cube(tmp_path / "a.tif", one)
+
+
+@pytest.mark.parametrize("suffix", [".hdr", ".h5", ".tif", ".zarr"])
+def test_every_digit_of_the_value_without_data_is_kept(tmp_path, suffix):
+    values = VALUES.astype(np.float64)
+    values[0, 0] = -9999.123456789
+    write_cube(tmp_path / f"a{suffix}", Cube(values, nodata=-9999.123456789))
+    cube = read_cube(tmp_path / f"a{suffix}")
+    assert bool((cube.values[0, 0] == cube.nodata).all())
+
+
 def test_wavelengths_of_a_geotiff_are_those_of_gdal(tmp_path):
     items = "".join(
         f'<Item name="CENTRAL_WAVELENGTH_UM" sample="{b}" domain="IMAGERY">{0.4 + b / 10}</Item>' for b in range(4)
@@ -90,6 +110,8 @@ def test_what_a_format_cannot_hold_is_said(tmp_path):
     assert left_behind(cube, tmp_path / "b.hdr") is None
     lost = left_behind(cube, tmp_path / "b.tif")
     assert lost == "geo-reference of a.hdr cannot go into .tif: for that name a result that ends in .hdr"
+    mat = Cube(VALUES, nodata=7, format="mat", source=tmp_path / "a.mat")  # of version 7.3, which is copied
+    assert left_behind(mat, tmp_path / "b.mat") is None and "no-data" in left_behind(mat, tmp_path / "b.npy")
     assert left_behind(cube, tmp_path / "b.npy").startswith("wavelengths, no-data value and geo-reference of a.hdr")
 
 

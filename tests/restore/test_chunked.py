@@ -117,6 +117,12 @@ def test_integers_constant_bands_strength_and_given_levels(tmp_path, noisy):
     assert np.array_equal(cube.values, counts) and done.choice.method == "none"
 
 
+def test_auto_in_pieces_takes_levels_of_which_some_are_0(tmp_path, noisy):
+    whole, done, cube = both(tmp_path, noisy, "auto", sigma=[0.0, 0.1, 0.1, 0.1] * 3)
+    assert done.choice.method == whole.choice.method == "fasthyde" and done.choice.options == whole.choice.options
+    assert np.isfinite(cube.values).all()
+
+
 def test_photon_counts_are_stabilised_in_pieces_too(tmp_path):
     y = np.random.default_rng(0).poisson(20 + 80 * synthetic_cube((70, 60, 12))).astype(np.float32)
     whole, _, cube = both(tmp_path, y, "fasthyde", noise="poisson", denoiser="bilateral")
@@ -252,3 +258,10 @@ def test_a_full_disk_is_said_and_what_is_done_is_kept(tmp_path, noisy, monkeypat
     monkeypatch.setattr(chunked, "rebuild", real)
     restore_chunked(tmp_path / "a.zarr", tmp_path / "b.zarr", "hyres", resume=True)
     close(restore_cube(noisy, "hyres").image, read_cube(tmp_path / "b.zarr").values, noisy)
+
+
+def test_a_cube_without_a_complete_pixel_is_refused_with_what_helps(tmp_path, noisy):
+    holes = np.where(np.random.default_rng(0).random(noisy.shape) < 0.6, np.float32(np.nan), noisy)
+    write_cube(tmp_path / "a.zarr", Cube(holes))
+    with pytest.raises(InputError, match=r"no pixel of the cube has all bands.*give enough --memory"):
+        restore_chunked(tmp_path / "a.zarr", tmp_path / "b.zarr", "fasthyin", sigma=0.1)

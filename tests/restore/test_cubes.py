@@ -175,12 +175,20 @@ def test_an_array_of_bands_is_told_from_a_picture(noisy):
         unnoise.denoise(noisy)
 
 
+def holed(shape):
+    """Noise of which 30 % is missing."""
+    rng = np.random.default_rng(3)
+    return np.where(rng.random(shape) < 0.3, np.nan, rng.random(shape))
+
+
 @pytest.mark.parametrize(
     ("x", "options", "says"),
     [
         (np.zeros((9, 9), np.float32), {}, r"three axes \(rows, columns, bands\), got the shape \(9, 9\)"),
         (np.random.default_rng(3).random((9, 9, 1)), {}, "noise of 1 band cannot be told from the others"),
         (np.random.default_rng(3).random((4, 4, 30)), {}, "16 pixels for 30 bands"),
+        (holed((4, 4, 30)), {}, "16 pixels for 30 bands"),
+        (holed((9, 9, 2)), {}, "noise of 2 bands cannot be told from the others"),
         (np.full((9, 9, 5), np.nan), {}, "holds no values at all"),
         (np.ones((4, 50, 700), np.float32), {}, "axes seem to be in another order, pass band_axis=0"),
         (np.ones((31, 50, 50), np.float32), {}, "axes seem to be in another order, pass band_axis=0"),
@@ -257,6 +265,16 @@ def test_a_stack_of_channels_is_learnt_from_and_cleaned(channels):
     holes[5:9, 5:9] = np.nan
     filled = unnoise.denoise(holes, "cbsn", kind="cube", adapt=True, **more)
     assert np.array_equal(np.isnan(filled), np.isnan(holes))
+
+
+def test_a_value_without_data_that_is_named_for_a_file_is_not_learnt_from(tmp_path):
+    y = microscopy()
+    y[5:9, 5:9] = 60000
+    np.save(tmp_path / "a.npy", y)
+    more = {"kind": "cube", "adapt": True, "nodata": 60000, "steps": 2, "crop": 40, "width": 8, "n_modules": 1}
+    more["stride_blind"] = 1
+    found = unnoise.denoise(tmp_path / "a.npy", "cbsn", **more)
+    assert np.array_equal(found, unnoise.denoise(y, "cbsn", **more)) and bool((found[5:9, 5:9] == 60000).all())
 
 
 def test_what_does_not_learn_from_a_stack():

@@ -195,3 +195,17 @@ def test_tails_of_a_known_noise_may_leave_the_range():
     assert denoise(y, "tv", sigma=0.4).std() < 0.1
     with pytest.raises(InputError, match="divide by"):
         denoise(y, "tv")
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("auto", "method auto does not learn"),
+        ("classical", "method classical does not learn"),
+        ("jdd", "method jdd is for raws: pass kind='raw'"),
+        ("nlm", "method nlm does not learn from pictures"),
+    ],
+)
+def test_what_does_not_learn_from_a_picture(noisy_photo, method, says):
+    with pytest.raises(InputError, match=says):
+        denoise(noisy_photo[0], method, adapt=True)

@@ -199,6 +199,9 @@ def test_missing_data_is_named(tmp_path):
         train("laptop", out=tmp_path)
     with pytest.raises(MissingData, match="BSD431"):
         train("laptop", data=tmp_path, out=tmp_path / "run")
+    for pattern in ("clean/*", f"{tmp_path}/clean/?.png"):
+        with pytest.raises(MissingData, match=r"clean.* is not there"):
+            train("smoke", [f"data.train=[{pattern!r}]", "data.holdout={}"], data=tmp_path, out=tmp_path / "run")
     with pytest.raises(InputError, match=r"holdout.*clean"):
         train("smoke", ["data.holdout={clean: 1}"], out=tmp_path / "run")
     with pytest.raises(InputError, match=r"repeat.*clean"):
@@ -210,6 +213,6 @@ def test_a_folder_can_count_several_times():
     told = {"train": [small, large], "licence": "free", "repeat": {small: 3}}
     training, _ = photographs(DataOptions(**told), None)
     assert [image.shape[:2] for image in training.images] == 3 * [(191, 384)] + [(512, 512)]
-    assert training.images[0] is training.images[2]
+    assert training.images[0] is training.images[2] and training.distinct == 2
     training, held = photographs(DataOptions(**told | {"holdout": holdout}), None)
     assert len(training.images) == 3 and len(held.images) == 1

@@ -183,6 +183,9 @@ def test_mistakes():
         finetune(net, [torch.zeros(1, 64, 64)], reference="neighbor")
     with pytest.raises(InputError, match="spread must be a finite number > 0, got 0"):
         finetune(net, [torch.zeros(1, 64, 64)], spread=0.0)
+    for mosaics in ([], [torch.zeros(1, 2, 2)], [torch.zeros(3, 64, 64)]):
+        with pytest.raises(InputError, match="adaptation takes mosaics"):
+            adapt(mosaics, steps=1, weights=net)
     with pytest.raises(InputError, match="minutes must be"):
         adapt([torch.zeros(1, 32, 32)], minutes=0, weights=net)
 

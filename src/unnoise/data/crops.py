@@ -34,6 +34,11 @@ class Crops:
 
     images: Sequence[NDArray[Any]]
 
+    @property
+    def distinct(self) -> int:
+        """How many photographs there are, each once, however often it is repeated."""
+        return len({id(image) for image in self.images})
+
     def batch(self, k: int, size: int, crop: int, seed: int = 0, downscale: float = 1.0, soften: float = 1.0) -> Tensor:
         """The batch of step `k`: `size` crops of `crop` x `crop` pixels, float32 (B, C, h, w) in [0, 1],
         channels last in memory.

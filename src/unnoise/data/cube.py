@@ -190,7 +190,8 @@ def pick(path: Path, found: Mapping[str, tuple[int, ...]], asked: str | None) ->
         if asked not in found:
             raise unknown(f"dataset of {path.name}", asked, found)
         return asked
-    cubes = {name: shape for name, shape in found.items() if len(shape) == 3 and min(shape) > 1}
+    deep = {name: shape for name, shape in found.items() if len(shape) == 3}
+    cubes = {name: shape for name, shape in deep.items() if min(shape) > 1} or deep
     many = [name for name, shape in cubes.items() if shape[2] >= SPECTRUM]
     if len(cubes) == 1 or len(many) == 1:
         return many[0] if many else next(iter(cubes))
@@ -282,7 +283,7 @@ def left_behind(cube: Cube, dst: Path) -> str | None:
     if name == "npy":
         lost += ["wavelengths"] if cube.wavelengths is not None else []
         lost += ["band names"] if cube.band_names is not None else []
-    if name in ("npy", "mat") and cube.nodata is not None:
+    if name in ("npy", "mat") and name != cube.format and cube.nodata is not None:
         lost.append("no-data value")
     if cube.georeferenced and name != cube.format:
         lost.append("geo-reference")

@@ -142,7 +142,7 @@ def _fields(cube: Cube) -> dict[str, str]:
         names = [re.sub(r"[{},\n]+", ";", name) for name in cube.band_names]  # what ENVI's lists are made with
         fields["band names"] = "{" + ", ".join(names) + "}"
     if cube.nodata is not None:
-        fields["data ignore value"] = f"{cube.nodata:.10g}"
+        fields["data ignore value"] = f"{cube.nodata:.17g}"
     return fields
 
 

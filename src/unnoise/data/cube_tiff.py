@@ -116,7 +116,9 @@ def reopen(made: Path, cube: Cube) -> OnDisk:
 
 
 def _layout(cube: Cube) -> tuple[bool, list[Any]]:
-    """Whether bands are samples of a pixel, and tags that go along."""
+    """Whether bands are samples of a pixel, and tags that go along; `InputError` for a single band."""
+    if cube.values.shape[2] == 1:
+        raise InputError("a TIFF of one band is read as a picture, not as a cube: write .hdr or .zarr instead")
     own = cube.format == "tiff"
     tags: list[Any] = [(*tag, True) for tag in cube.extras.get("tags", ())] if own else []
     if not own and cube.nodata is not None:

@@ -58,13 +58,14 @@ def read_calibration(
     ----------
     bias, flats : files, globs or folders of dark and of evenly lit frames; may be empty with a table.
     table : `frames.csv` with the columns file, kind (bias or flat), iso, exposure, snap; files beside it. Without it
-        ISO and exposure are those of the EXIF data; without those one ISO is assumed and flats of equal mean are
-        paired.
+        ISO and exposure are those of the EXIF data; frames without ISO are taken as of the one that the others state,
+        and flats of equal mean are paired.
     pattern : Bayer order or "mono", by default that of a camera file, and mono for pictures, which do not tell.
 
     Raises
     ------
-    InputError : a file that cannot be read or is no raw frame, a table without a column, nothing to read.
+    InputError : a file that cannot be read or is no raw frame, a table without a column, nothing to read, or frames
+        without ISO among others of several.
     """
     if table is not None:
         dark, lit = _from_table(Path(table), pattern)

@@ -72,7 +72,10 @@ class CubeStatistics:
         """Products of the live bands over the complete pixels, (live, live) float64."""
         at = torch.tensor(self.live)
         if not self.complete:
-            raise InputError("no pixel of the cube has all bands: leave bands out that are mostly missing")
+            raise InputError(
+                "no pixel of the cube has all bands, so it cannot be cleaned in pieces: give enough --memory for the "
+                "whole, or leave bands out that are mostly missing"
+            )
         return self.grams[self.seen][1][at][:, at]
 
     def sigma(self) -> Tensor:

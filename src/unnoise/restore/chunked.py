@@ -33,10 +33,9 @@ from unnoise.machine import available
 from unnoise.noise.cube_profile import analyse_cube
 from unnoise.noise.cube_statistics import CubeStatistics
 from unnoise.restore.choice import Choice
-from unnoise.restore.cubes import check_method, choose_cube
+from unnoise.restore.cubes import check_method, choose_cube, signals_in
 from unnoise.restore.hyde.base import noise_from_gram
 from unnoise.restore.hyde.lowrank import Extent
-from unnoise.restore.hyde.subspace import hysime_from_gram
 from unnoise.restore.pieces import IN_PIECES, Job, Known, clean, copy, measure, project, rebuild
 from unnoise.restore.result import Restored
 
@@ -82,7 +81,8 @@ def restore_chunked(
 
     It equals what `unnoise.denoise` gives for the whole cube up to rounding: noise levels and subspace come from sums
     over all blocks, images are scaled by their extremes over all blocks, and denoisers of finite reach get a halo;
-    others get whole images, one at a time.
+    others get whole images, one at a time. Only where hardly any pixel has all bands it is less: noise and subspace are
+    those of the complete pixels here, and some there must be.
 
     Parameters
     ----------
@@ -350,9 +350,7 @@ class Passes:
             profile = replace(profile, impulses=sample.impulses, stripes=sample.stripes)
 
         def signals() -> int:
-            sigma = torch.tensor([profile.sigma[b] for b in profile.live], dtype=torch.float64)
-            whitened = stats.gram() / (sigma[:, None] * sigma)
-            return hysime_from_gram(whitened, stats.complete, torch.ones_like(sigma))[0]
+            return signals_in(stats.gram(), stats.complete, profile)
 
         choice = choose_cube(profile, signals)
         if choice.method not in ("none", *IN_PIECES):

@@ -46,12 +46,15 @@ def choose_cube(profile: CubeProfile, signals: Callable[[], int]) -> Choice:
     return Choice("fasthyde", f"Gaussian noise of median SNR {profile.median_snr:.1f} dB", {"k": max(10, signals())})
 
 
-def _signals(y: Tensor, profile: CubeProfile) -> int:
-    at = torch.tensor(profile.live)
-    sigma = torch.tensor([profile.sigma[b] for b in profile.live], dtype=torch.float64, device=y.device)
+def signals_in(g: Tensor, pixels: int, profile: CubeProfile) -> int:
+    """Directions above noise (HySime) of a cube whose live bands have the products g over so many pixels."""
+    sigma = torch.tensor([profile.sigma[b] for b in profile.live], dtype=torch.float64, device=g.device)
     sigma = sigma.clamp(min=1e-30)
-    whitened = gram(y[at].flatten(1)) / (sigma[:, None] * sigma)
-    return hysime_from_gram(whitened, y[0].numel(), torch.ones_like(sigma))[0]
+    return hysime_from_gram(g / (sigma[:, None] * sigma), pixels, torch.ones_like(sigma))[0]
+
+
+def _signals(y: Tensor, profile: CubeProfile) -> int:
+    return signals_in(gram(y[torch.tensor(profile.live)].flatten(1)), y[0].numel(), profile)
 
 
 def restore_cube(

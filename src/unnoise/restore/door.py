@@ -229,7 +229,7 @@ def _restore_cube_file(
     """The cube in a file, and the same one clean; `dataset` and `band_axis` among the options are the reader's."""
     rest = {name: value for name, value in options.items() if name not in ("dataset", "band_axis")}
     cube = read_cube(src, options.get("dataset"), options.get("band_axis"))
-    rest = learnt_cube(cube.values, method, adapt, minutes, rest, cube.nodata)
+    rest = learnt_cube(cube.values, method, adapt, minutes, rest, rest.get("nodata", cube.nodata))
     return cube, restore_cube(cube.values, method, **{"nodata": cube.nodata, "band_axis": 2, **more, **rest})
 
 
@@ -237,8 +237,9 @@ def learnt(x: Any, method: str, adapt: bool, minutes: float, options: dict[str, 
     """The options of a method after it has learnt from x, or as they are without `adapt`."""
     if not adapt:
         return options
-    if method == "auto":
-        raise InputError("method auto does not learn: name one that does, such as cbsn")
+    if method in AUTOMATIC:
+        raise InputError(f"method {method} does not learn: name one that does, such as cbsn")
+    _check_photo(method)
     return METHODS[method].adapted(list(pixels_of(x).unit()), minutes, **options)
 
 
@@ -324,6 +325,11 @@ def _restore_raw(
     return Restored(done.raw.mosaic, done.choice, None, done.seconds)
 
 
+def _check_photo(method: str) -> None:
+    if method not in AUTOMATIC and "photo" not in METHODS[method].kinds:
+        raise InputError(f"method {method} is for {METHODS[method].kinds[0]}s: pass kind='{METHODS[method].kinds[0]}'")
+
+
 def _run(
     x: Any,
     method: str,
@@ -336,8 +342,7 @@ def _run(
     options: dict[str, Any],
 ) -> Restored:
     start = time.perf_counter()
-    if method not in AUTOMATIC and "photo" not in METHODS[method].kinds:
-        raise InputError(f"method {method} is for {METHODS[method].kinds[0]}s: pass kind='{METHODS[method].kinds[0]}'")
+    _check_photo(method)
     pixels = pixels_of(x, float(sigma) if isinstance(sigma, (int, float)) and 0 < sigma < 1 else 0.0)
     level = None if sigma is None else _level(sigma, pixels)
     profile = None

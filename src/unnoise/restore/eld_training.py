@@ -125,7 +125,7 @@ def train(
     denoiser, minutes, steps = train_on(training, p, out, resume, progress)
     denoiser.card.training.update(
         data=", ".join(p.data.train),
-        pictures=len(training.images),
+        pictures=training.distinct,
         data_licence=p.data.licence,
         camera=CameraNoise.load(p.noise.camera).name,
         ratio=list(p.noise.ratio),

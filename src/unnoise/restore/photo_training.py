@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import operator
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -185,7 +186,7 @@ def _train(
     denoiser.card.measured.update({name: measure_set(denoiser, name) for name in p.test})
     denoiser.card.training.update(
         data=", ".join(p.data.train),
-        pictures=len({id(image) for image in training.images}),  # each once, however often it is repeated
+        pictures=training.distinct,
         command=command,
         minutes=round(fitted.seconds / 60, 1),
         steps=fitted.step,
@@ -321,6 +322,6 @@ def place(name: str, root: Path | None) -> Path:
         return Path(skimage.__file__).parent / "data" / name.removeprefix(OWN)
     if root is None:
         raise MissingData(f"training needs {name}: pass --data DIR or set UNNOISE_DATA to the folder that holds it")
-    if not ((root / name).exists() or ("*" in name and any(root.glob(name)))):
+    if not ((root / name).exists() or any(glob.iglob(str(root / name), recursive=True))):  # noqa: PTH207
         raise MissingData(f"training needs {root / name}, which is not there: unnoise data says where to get it")
     return root / name

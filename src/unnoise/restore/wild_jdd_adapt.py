@@ -178,14 +178,7 @@ def finetune(
     InputError : no mosaics, ones that are smaller than the crop, a crop that is not even, another reference, or a
         spread that is not above 0.
     """
-    if reference not in REFERENCES:
-        raise unknown("reference", reference, REFERENCES)
-    if not (math.isfinite(spread) and spread > 0):
-        raise InputError(f"spread must be a finite number > 0, got {spread:g}")
-    if not mosaics or any(m.ndim != 3 or m.shape[0] != 1 or min(m.shape[1:]) < crop for m in mosaics):
-        raise InputError(f"adaptation takes mosaics (1, H, W) of {crop} x {crop} or more: give larger ones")
-    if crop % 2 or crop < 8:
-        raise InputError(f"a crop of {crop} cuts a Bayer cell: make it even and 8 or more")
+    _check(mosaics, crop, reference, spread)
     maps = [p for name, p in net.named_parameters() if name.startswith("noise")]
     picture = [p for name, p in net.named_parameters() if not name.startswith("noise")]
     groups: list[dict[str, Any]] = [{"params": picture}, {"params": maps, "lr": AHEAD * lr}]
@@ -208,6 +201,17 @@ def finetune(
             progress(Progress(k + 1, steps, loss.item(), lr))
     net.eval()
     return share
+
+
+def _check(mosaics: Sequence[Tensor], crop: int, reference: str, spread: float) -> None:
+    if reference not in REFERENCES:
+        raise unknown("reference", reference, REFERENCES)
+    if not (math.isfinite(spread) and spread > 0):
+        raise InputError(f"spread must be a finite number > 0, got {spread:g}")
+    if crop % 2 or crop < 8:
+        raise InputError(f"a crop of {crop} cuts a Bayer cell: make it even and 8 or more")
+    if not mosaics or any(m.ndim != 3 or m.shape[0] != 1 or min(m.shape[1:]) < crop for m in mosaics):
+        raise InputError(f"adaptation takes mosaics (1, H, W) of {crop} x {crop} or more: give larger ones")
 
 
 def cells(mosaics: Sequence[Tensor], k: int, size: int, crop: int, seed: int) -> Tensor:
@@ -256,7 +260,8 @@ def adapt(
 
     if not (math.isfinite(minutes) and minutes > 0):
         raise InputError(f"minutes must be a number > 0, got {minutes:g}")
-    crop = min(crop, *(n for p in pictures for n in p.shape[1:])) // 2 * 2
+    crop = max(8, min([crop, *(n for p in pictures for n in p.shape[1:])]) // 2 * 2)
+    _check(pictures, crop, reference, spread)
     net = copy.deepcopy(network(weights)).requires_grad_(True)
     options: dict[str, Any] = {
         "sigmas": sigmas, "reference": reference, "spread": spread, "lam": lam, "mask_k": mask_k, "crop": crop,

@@ -144,7 +144,7 @@ def train(
     net.card.measured.update({name: measure_set(net, name) for name in p.test})
     net.card.training.update(
         data=", ".join(p.data.train),
-        pictures=len(training.images),
+        pictures=training.distinct,
         command=shlex.join(["unnoise", "train", "wild_jdd", "--preset", preset, *settings]),
         minutes=round(fitted.seconds / 60, 1),
         steps=fitted.step,

@@ -34,7 +34,7 @@ def compare_cube(
     """Every method that applies, on the middle of a cube: what auto takes, a table, and where the pictures are.
 
     A method that the cube is too small for has its reason in the table. PSNR and the rest are over the pixels that
-    have all bands, and the bands that vary in the clean cube.
+    have all bands that are in the noisy cube at all and vary in the clean one.
     """
     from unnoise.app.cube_figure import false_colour, shown_bands
     from unnoise.app.figures import contact_sheet
@@ -49,7 +49,7 @@ def compare_cube(
     x = None if clean is None else _reference(clean, dataset, band_axis, size or EDGE, y)
     given: dict[str, Any] = {"kind": "cube", "sigma": sigma, "nodata": cube.nodata, "band_axis": 2}
     valid = cube_tensors(y, nodata=cube.nodata)[1]
-    complete = valid[valid.flatten(1).any(1)].all(0).numpy()
+    measured = valid.permute(1, 2, 0).numpy()
     # fasthyin is fasthyde where nothing is missing
     able = [name for name, method in METHODS.items() if "cube" in method.kinds and method.adapt is None]
     names = [name for name in able if name != "fasthyin" or not bool(valid.all())]
@@ -59,7 +59,7 @@ def compare_cube(
     pictures = [("input", false_colour(y, bands, nodata=cube.nodata))]
     columns = ["method", "s", "removed"] + ([] if x is None else ["MPSNR (dB)", "SAM (degrees)", "ERGAS"])
     table = Table(*columns, box=None, header_style="bold")
-    table.add_row("input", "", "", *_scores(y, x, complete))
+    table.add_row("input", "", "", *_scores(y, x, measured))
     for name in ("auto", *names):
         start(name)
         try:
@@ -68,10 +68,10 @@ def compare_cube(
             table.add_row(name, "", str(error))
             continue
         pictures.append((name, false_colour(done.image, bands, y, cube.nodata)))
-        off = (done.image.astype(np.float64) - y)[complete]
-        removed = f"{np.sqrt(np.nanmean(np.square(off))):.4g}"
+        off = (done.image.astype(np.float64) - y)[measured]
+        removed = f"{np.sqrt(np.square(off).mean()):.4g}"
         style = "bold" if name == "auto" else None
-        table.add_row(name, f"{done.seconds:.2f}", removed, *_scores(done.image, x, complete), style=style)
+        table.add_row(name, f"{done.seconds:.2f}", removed, *_scores(done.image, x, measured), style=style)
     reason = f"{source.name}: auto takes {chosen.choice.method}, {chosen.choice.reason}"
     with replacing(sheet, overwrite) as temporary:
         contact_sheet(pictures, f"{reason}; bands {', '.join(map(str, bands))}").save(temporary)
@@ -91,13 +91,13 @@ def _reference(
     return x.astype(np.float64)
 
 
-def _scores(image: NDArray[Any], x: NDArray[Any] | None, complete: NDArray[np.bool_]) -> list[str]:
+def _scores(image: NDArray[Any], x: NDArray[Any] | None, measured: NDArray[np.bool_]) -> list[str]:
     if x is None:
         return []
     from unnoise.metrics.cube import ergas, mpsnr, sam
 
-    live = np.nanmax(x, (0, 1)) > np.nanmin(x, (0, 1))
-    seen = complete & np.isfinite(x[..., live]).all(2) & np.isfinite(image[..., live]).all(2)
+    live = measured.any((0, 1)) & (np.nanmax(x, (0, 1)) > np.nanmin(x, (0, 1)))
+    seen = measured[..., live].all(2) & np.isfinite(x[..., live]).all(2) & np.isfinite(image[..., live]).all(2)
     if not seen.any():
         return ["", "", ""]
     a, b = (v[seen][:, live][None] for v in (image, x))

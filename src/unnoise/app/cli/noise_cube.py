@@ -29,7 +29,8 @@ def noise_of_cube(
     y, valid = cube_tensors(cube.values, nodata=cube.nodata)
     found = analyse_cube(y, valid)
     yield f"{source}: {found.describe()}"
-    yield _table(found)
+    if found.live:
+        yield _table(found)
     if plot is not None:
         with replacing(plot, overwrite) as temporary:
             noise_figure(cube, found, f"{source.name}: {found.describe()}", temporary)
@@ -44,10 +45,9 @@ def _table(profile: CubeProfile) -> Table:
     live = list(profile.live)
     for name, values, digits in (("noise level", profile.sigma, 4), ("SNR (dB)", profile.snr, 3)):
         some = np.array(values)[live]
-        if len(some):
-            low, high = int(some.argmin()), int(some.argmax())
-            ends = [f"{some[i]:.{digits}g} (band {live[i]})" for i in (low, high)]
-            table.add_row(name, ends[0], f"{np.median(some):.{digits}g}", ends[1])
+        low, high = int(some.argmin()), int(some.argmax())
+        ends = [f"{some[i]:.{digits}g} (band {live[i]})" for i in (low, high)]
+        table.add_row(name, ends[0], f"{np.median(some):.{digits}g}", ends[1])
     for name, bands in (("impulses", profile.impulses), ("stripes", profile.stripes)):
         if bands:
             table.add_row(name, f"bands {ranges(bands)}")

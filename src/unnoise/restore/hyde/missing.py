@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unnoise.errors import InputError
-from unnoise.noise.spectral import gram, regression_sigma
+from unnoise.noise.spectral import check_regression, gram, regression_sigma
 from unnoise.restore.hyde.base import eigenbasis, noise_from_gram
 from unnoise.restore.hyde.subspace import above_noise
 
@@ -31,13 +31,13 @@ def impute(z: Tensor, seen: Tensor, k: int, sigma: Tensor | None = None) -> tupl
 
     Raises
     ------
-    InputError : half of the pixels have no more than k bands.
+    InputError : half of the pixels have no more than k bands; without sigma too few bands or pixels to tell noise.
     """
     bands, pixels = z.shape
     k = min(k, bands)
     there = seen.sum(0)
-    if bands < 3 and sigma is None:
-        raise InputError(f"the noise of {bands} bands cannot be told where values are missing: give sigma")
+    if sigma is None:
+        check_regression(bands, pixels)
     if int(there.median()) <= min(k, bands - 1):
         raise InputError(
             f"half of the pixels have no more than {int(there.median())} of {bands} bands, too few for {k} eigen-images"

@@ -83,7 +83,7 @@ def train(
         denoiser.card.measured.update({name: measure(denoiser, name) for name in p.test})
     denoiser.card.training.update(
         data=", ".join(p.data.train),
-        pictures=len(training.images),
+        pictures=training.distinct,
         command=shlex.join(["unnoise", "train", "hyde", "--preset", preset, *settings]),
         minutes=round(seconds / 60, 1),
         steps=steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import csv
 import io
@@ -171,12 +172,20 @@ def _fabric(options: FitOptions) -> Fabric:
         accelerator=accelerator, strategy=strategy, devices=local, num_nodes=nodes, precision=options.precision
     )
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(_leave)
     if options.batch % fabric.world_size:
         raise InputError(
             f"a batch of {options.batch} does not divide among {fabric.world_size} processes: set fit.batch to a "
             "multiple"
         )
     return fabric
+
+
+def _leave() -> None:
+    """Close the connections to the other processes before the interpreter ends: open ones can abort it then."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _optimizer(net: nn.Module, options: FitOptions) -> torch.optim.Optimizer:

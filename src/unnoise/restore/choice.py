@@ -10,6 +10,9 @@ from torch import Tensor
 
 from unnoise.noise import PoissonGaussian
 
+AUTOMATIC = ("auto", "classical")
+"""What stands for a choice by the noise found, the second among classical methods alone."""
+
 
 @dataclass(frozen=True, eq=False)
 class Choice:

@@ -21,15 +21,14 @@ from unnoise.errors import InputError, OutputError, unknown
 from unnoise.noise.profile import analyse
 from unnoise.restore import METHODS
 from unnoise.restore.auto import build, choose
-from unnoise.restore.choice import Choice
-from unnoise.restore.cubes import channels_of, check_method, restore_cube
+from unnoise.restore.choice import AUTOMATIC, Choice
+from unnoise.restore.cubes import restore_cube
+from unnoise.restore.learning import check_photo, learnt, learnt_cube, learnt_raw
 from unnoise.restore.method import check_options
 from unnoise.restore.pixels import InCounts, Pixels, pixels_of
 from unnoise.restore.result import Restored as Restored
 
 KINDS = ("photo", "raw", "cube")
-AUTOMATIC = ("auto", "classical")
-"""Methods that choose another by the noise found: among all, or among those that need no trained network."""
 COLOURS = (".tif", ".tiff", ".png")  # what a mosaic is interpolated for
 TILE = 768
 MINUTES = 5.0  # of learning from a picture
@@ -141,7 +140,7 @@ def restore(
     where = _device(device)
     if kind == "raw" or (kind is None and isinstance(x, (str, os.PathLike)) and is_raw(x)):
         raw, rest = raw_of(x, options, max_pixels)
-        rest = learnt_raw(raw, method, sigma, adapt, minutes, rest)
+        rest = learnt_raw(raw, method, _one_level(sigma) if adapt else None, adapt, minutes, rest)
         return _restore_raw(raw, method, sigma, strength, tile, where, calibrate, progress, rest)
     if kind == "cube" or (kind is None and is_cube_file(x)):
         _photo_only(tile, calibrate)
@@ -198,7 +197,7 @@ def denoise_file(
             method = "jdd"  # where colours are wanted, one network is better than planes denoised and interpolated
         if method == "jdd":
             check_colours(Path(dst))
-        rest = learnt_raw(raw, method, sigma, adapt, minutes, rest)
+        rest = learnt_raw(raw, method, _one_level(sigma) if adapt else None, adapt, minutes, rest)
         done = _restore_raw(raw, method, sigma, strength, tile, where, calibrate, progress, rest)
         if done.image.ndim == 3:
             write_colours(dst, done.image, raw, overwrite)
@@ -233,33 +232,6 @@ def _restore_cube_file(
     return cube, restore_cube(cube.values, method, **{"nodata": cube.nodata, "band_axis": 2, **more, **rest})
 
 
-def learnt(x: Any, method: str, adapt: bool, minutes: float, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a method after it has learnt from x, or as they are without `adapt`."""
-    if not adapt:
-        return options
-    if method in AUTOMATIC:
-        raise InputError(f"method {method} does not learn: name one that does, such as cbsn")
-    _check_photo(method)
-    return METHODS[method].adapted(list(pixels_of(x).unit()), minutes, **options)
-
-
-def learnt_cube(
-    x: Any, method: str, adapt: bool, minutes: float, options: dict[str, Any], nodata: float | None
-) -> dict[str, Any]:
-    """The options of a method after it has learnt from a cube, or as they are without `adapt`."""
-    if not adapt:
-        return options
-    check_method(method, {})
-    if method in AUTOMATIC or METHODS[method].adapt is None:
-        raise InputError(f"method {method} does not learn from cubes: use cbsn, or leave adapt out")
-    shown = {name: options[name] for name in ("mask", "nodata", "band_axis") if name in options}
-    axis = shown.get("band_axis", 2)
-    if isinstance(x, np.ndarray) and x.ndim == 3 and axis in range(-3, 3):
-        x = np.moveaxis(x, axis, 2)
-    rest = {name: value for name, value in options.items() if name not in shown}
-    return shown | METHODS[method].adapted([channels_of(x, nodata)], minutes, **rest)
-
-
 def raw_of(x: Any, options: dict[str, Any], max_pixels: int = MAX_PIXELS) -> tuple[Raw, dict[str, Any]]:
     """What kind="raw" takes as a `Raw`, and the options that are left for the method."""
     levels = {name: options[name] for name in ("pattern", "black", "white") if name in options}
@@ -271,21 +243,6 @@ def raw_of(x: Any, options: dict[str, Any], max_pixels: int = MAX_PIXELS) -> tup
     if not isinstance(x, np.ndarray):
         raise InputError(f"kind='raw' takes a NumPy mosaic (H, W) or the path of a file, not {type(x).__name__}")
     return as_raw(x, **levels), rest
-
-
-def learnt_raw(
-    raw: Raw, method: str, sigma: Level | None, adapt: bool, minutes: float, options: dict[str, Any]
-) -> dict[str, Any]:
-    """The options of a method after it has learnt from a mosaic, or as they are without `adapt`."""
-    if not adapt:
-        return options
-    if method in AUTOMATIC or METHODS[method].adapt is None or METHODS[method].kinds != ("raw",):
-        raise InputError(f"method {method} does not learn from raw mosaics: use jdd, or leave adapt out")
-    from unnoise.restore.jdd import learnt_from
-
-    shown = {name: options[name] for name in ("map", "camera") if name in options}
-    rest = {name: value for name, value in options.items() if name != "map"}
-    return shown | learnt_from([raw], minutes, sigma=_one_level(sigma), **rest)
 
 
 def _one_level(sigma: Level | None) -> float | None:
@@ -325,11 +282,6 @@ def _restore_raw(
     return Restored(done.raw.mosaic, done.choice, None, done.seconds)
 
 
-def _check_photo(method: str) -> None:
-    if method not in AUTOMATIC and "photo" not in METHODS[method].kinds:
-        raise InputError(f"method {method} is for {METHODS[method].kinds[0]}s: pass kind='{METHODS[method].kinds[0]}'")
-
-
 def _run(
     x: Any,
     method: str,
@@ -342,7 +294,7 @@ def _run(
     options: dict[str, Any],
 ) -> Restored:
     start = time.perf_counter()
-    _check_photo(method)
+    check_photo(method)
     pixels = pixels_of(x, float(sigma) if isinstance(sigma, (int, float)) and 0 < sigma < 1 else 0.0)
     level = None if sigma is None else _level(sigma, pixels)
     profile = None

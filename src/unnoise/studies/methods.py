@@ -22,11 +22,11 @@ from unnoise.metrics import psnr
 from unnoise.noise.models import Impulse
 from unnoise.noise.seeds import generator
 from unnoise.restore import METHODS
+from unnoise.restore.choice import AUTOMATIC
 from unnoise.restore.door import restore
 from unnoise.studies.report import Check, Report, Table
 
 NAMES = ("photo", "photo-real", "dct", "nlm", "wavelet", "tv", "bilateral", "median")
-AUTOMATIC = ("auto", "classical")
 BLIND = {"photo-real": "camera", "median": "impulses"}  # what the methods that take no level are for
 SEED = 0
 SAME = 99.0  # dB shown for a result equal to its input, which has no PSNR

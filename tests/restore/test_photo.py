@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 import time
 
 import pytest
@@ -7,6 +9,7 @@ from safetensors.torch import load_file
 
 from unnoise.denoiser import Tiled
 from unnoise.errors import InputError, MissingData
+from unnoise.nets.fast import activation_ranges
 from unnoise.noise.seeds import generator
 from unnoise.restore.photo import Photo
 from unnoise.restore.photo_training import (
@@ -28,7 +31,7 @@ from unnoise.zoo import load
 SMALL = {"widths": (16, 32), "blocks": (1, 1)}
 
 
-@pytest.fixture(params=["float32", "bfloat16"])
+@pytest.fixture(params=["float32", "bfloat16", "fast"])
 def photo(request):
     torch.manual_seed(0)
     return Photo(**SMALL, precision=request.param).eval().requires_grad_(False)
@@ -86,6 +89,71 @@ def test_the_blind_one_takes_no_level():
     assert blind.card.blind
     y = torch.rand(1, 3, 8, 8)
     assert torch.equal(blind(y), blind(y, 0.3))
+
+
+@pytest.fixture
+def in_8_bits():
+    """A network that has the ranges of its activations, and without the computation in 8 bits."""
+    torch.manual_seed(0)
+    exact = Photo(**SMALL, precision="float32").eval().requires_grad_(False)
+    examples = torch.rand(4, 3, 64, 64, generator=generator(1))
+    fast = copy.deepcopy(exact)
+    fast.ranges = activation_ranges(exact.net, lambda: exact(examples, 0.2))
+    fast.precision = "fast"
+    return fast, exact
+
+
+def test_8_bits_differ_by_less_than_a_level_also_beyond_the_trained_noise(in_8_bits):
+    fast, exact = in_8_bits
+    assert [r is None for r in fast.ranges] == [True, False, True]
+    y = torch.rand(2, 3, 33, 50)
+    for level in (0.1, torch.tensor([0.02, 0.6]), torch.rand(2, 1, 33, 50)):
+        error = (fast(y, level) - exact(y, level)).abs()
+        assert 0 < error.mean() < 0.5 / 255
+        alone = fast(y[:1], level[:1] if torch.is_tensor(level) else level)
+        assert (fast(y, level)[:1] - alone).abs().max() < 1 / 255  # whatever else is in the batch
+    assert (fast(y[..., :32, :32], 3.0) - exact(y[..., :32, :32], 3.0)).abs().mean() < 10 * 0.5 / 255
+
+
+def test_tiles_in_8_bits_equal_the_whole(in_8_bits):
+    y = torch.rand(1, 3, 61, 90)
+    error = (Tiled(in_8_bits[0], 20)(y, 0.1) - in_8_bits[0](y, 0.1)).abs()
+    assert error.mean() < 0.02 / 255 and error.max() < 1 / 255
+
+
+def test_the_prepared_network_follows_its_weights_and_is_not_copied(in_8_bits):
+    fast, _ = in_8_bits
+    y = torch.rand(1, 3, 16, 16)
+    before = fast(y, 0.1)
+    for again in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):
+        assert torch.equal(again(y, 0.1), before)
+    fast.net.tail.weight.zero_()
+    assert torch.equal(fast(y, 0.1), y)
+
+
+def test_gradients_go_past_the_prepared_network(in_8_bits):
+    fast, exact = in_8_bits
+    y = torch.rand(1, 3, 16, 16, requires_grad=True)
+    (gradient,) = torch.autograd.grad(fast(y, 0.1).square().sum(), y)
+    (wanted,) = torch.autograd.grad(exact(y, 0.1).square().sum(), y)
+    torch.testing.assert_close(gradient, wanted, rtol=0.05, atol=0.02)
+
+
+def test_training_can_end_in_8_bits_and_start_from_a_narrower_network(tmp_path):
+    own = {"data": tmp_path, "out": tmp_path / "narrow"}
+    narrow = train("smoke", ["fit.steps=4", "int8=true"], **own)
+    stored, net = load_file(narrow), load(narrow)
+    assert stored["net.encoder.1.0.conv1.weight"].dtype == torch.int8
+    assert stored["net.encoder.0.0.conv1.weight"].dtype == stored["net.tail.weight"].dtype == torch.float16
+    assert [r is None for r in net.ranges] == [True, False, True]
+    wide = ["net.widths=[32,48]", "fit.steps=4", "fit.lr=1e-9", "fit.weight_decay=0"]
+    grown = load(train("smoke", wide, data=tmp_path, out=tmp_path / "wide", resume=narrow))
+    y = torch.rand(1, 3, 24, 24)
+    for denoiser in (net, grown):
+        denoiser.precision = "float32"
+    torch.testing.assert_close(grown(y, 0.1), net(y, 0.1), rtol=1e-3, atol=2e-3)
+    with pytest.raises(InputError, match="does not fit into"):
+        train("smoke", ["net.widths=[16,16]"], data=tmp_path, out=tmp_path / "less", resume=narrow)
 
 
 def test_bfloat16_differs_from_float32_by_less_than_a_level(photo):

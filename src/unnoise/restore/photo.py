@@ -14,6 +14,7 @@ from unnoise.denoiser.base import Card, Denoiser, Sigma, expand_sigma
 from unnoise.denoiser.ensemble import Ensemble
 from unnoise.denoiser.tiling import Tiled
 from unnoise.errors import InputError
+from unnoise.nets.fast import Range, fast_supported, prepared
 from unnoise.nets.unet import UNet
 
 
@@ -25,6 +26,7 @@ def fast_precision() -> str:
     return "bfloat16" if native else "float32"
 
 
+SIGMA_MAX = 75 / 255  # strongest noise of the training
 MOST = 5.0  # standard deviations that noise is taken to reach: two pixels in a million lie beyond
 
 
@@ -41,7 +43,9 @@ class Photo(Denoiser):
     widths, blocks, decoder_blocks, unshuffle : of `nets.unet.UNet`.
     blind : ignore sigma, for noise whose level is not known; else sigma is required.
     precision : "bfloat16" or "float32" arithmetic inside when not training; the last convolution and the subtraction
-        are always float32. `None`: what `fast_precision` says.
+        are always float32. `None`: what `fast_precision` says. "fast": the same with blocks prepared for
+        inference (`nets.fast`), on the CPU and where no gradient is asked for.
+    ranges : of the activations of the blocks that then compute in 8 bits, from `nets.fast.activation_ranges`.
 
     Attributes
     ----------
@@ -64,14 +68,17 @@ class Photo(Denoiser):
         unshuffle: int = 2,
         blind: bool = False,
         precision: str | None = None,
+        ranges: Sequence[Range | None] | None = None,
     ) -> None:
         super().__init__()
         self.net = UNet(3 if blind else 4, 3, widths, blocks, decoder_blocks, unshuffle)
         self.precision = precision or fast_precision()
+        self.ranges = ranges
         self.scale = 1.0
+        self._fast: tuple[object, UNet] | None = None  # prepared, with a mark of the weights it was made of
         self.card = Card(
             kind="photo",
-            sigma_range=None if blind else (0.0, 75 / 255),
+            sigma_range=None if blind else (0.0, SIGMA_MAX),
             reach=self.net.reach,
             stride=self.net.stride,
             precision="bfloat16 where the processor has it, else float32",
@@ -83,14 +90,16 @@ class Photo(Denoiser):
             raise InputError(
                 f"the photo network takes (batch, 1 or 3, H, W), got {tuple(y.shape)}: reshape the picture"
             )
-        z = y.float().expand(-1, 3, -1, -1)
+        z, beyond = y.float().expand(-1, 3, -1, -1), None
         if not self.card.blind:
             level = self.scale * expand_sigma(sigma, y).float()
             if level.shape[1] > 1:
                 level = level.square().mean(1, keepdim=True).sqrt()
             z = torch.cat([z, level.expand(len(y), 1, *y.shape[2:])], 1)
+            if self.ranges:  # 8-bit numbers end where training did; the scale of picture and level is free
+                beyond = (level.amax((1, 2, 3), keepdim=True) / SIGMA_MAX).clamp(min=1)
         with self._arithmetic(y.device.type):
-            noise = self.net(z)
+            noise = self._net(y)(z) if beyond is None else beyond * self._net(y)(z / beyond)
         if y.shape[1] == 1:
             noise = noise.mean(1, keepdim=True)
         if not self.card.blind and not self.training:
@@ -101,7 +110,23 @@ class Photo(Denoiser):
         """While training, the training loop has chosen it already."""
         if self.training:
             return nullcontext()
-        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bfloat16")
+        fast = fast_precision() if self.precision == "fast" else self.precision
+        return torch.autocast(device, torch.bfloat16, enabled=fast == "bfloat16")
+
+    def _net(self, y: Tensor) -> UNet:
+        """The network, or its prepared copy, made anew when the weights have changed."""
+        graph = torch.is_grad_enabled() and (y.requires_grad or any(p.requires_grad for p in self.parameters()))
+        if self.precision != "fast" or self.training or graph or y.device.type != "cpu" or not fast_supported():
+            return self.net
+        mark = [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in self.net.parameters()]
+        if self._fast is None or self._fast[0] != mark:
+            dtype = torch.bfloat16 if fast_precision() == "bfloat16" else torch.float32
+            self._fast = mark, prepared(self.net, dtype, self.ranges)
+        return self._fast[1]
+
+    def __getstate__(self) -> dict[str, object]:
+        """Copies and other processes prepare their own network."""
+        return {**self.__dict__, "_fast": None}
 
 
 def trained(scale: float = 1.0, ensemble: bool = False) -> Denoiser:
@@ -125,6 +150,7 @@ def _shipped(name: str, scale: float, ensemble: bool) -> Denoiser:
         raise InputError(f"scale must be above 0, got {scale:g}")
     denoiser = copy.deepcopy(_loaded(name))
     denoiser.scale = scale
+    denoiser.precision = "fast"
     return Ensemble(Tiled(denoiser)) if ensemble else denoiser
 
 

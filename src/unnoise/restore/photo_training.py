@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import operator
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from unnoise.data.crops import LUMA, Crops, load_crops
 from unnoise.errors import InputError, MissingData
+from unnoise.nets.fast import Range, activation_ranges, int8_weights
+from unnoise.nets.widen import widen
 from unnoise.noise.camera import CameraPipeline
 from unnoise.noise.seeds import generator
 from unnoise.restore.photo import Photo
@@ -28,6 +30,7 @@ from unnoise.zoo.files import load, save
 
 OWN = "scikit-image/"  # prefix of pictures that come with that library
 Told = Callable[[Progress], None] | None
+RANGE_BATCHES = 8  # from which the ranges of activations are taken
 
 
 class NetOptions(Options):
@@ -88,6 +91,8 @@ class Preset(Options):
     Attributes
     ----------
     loss : a key of `LOSSES`.
+    int8 : store the weights of all but the finest stage's blocks in 8 bits, with the ranges of activations on training
+        crops, with which they also compute in 8 bits.
     test : test sets whose PSNR the card of the weights tells.
     """
 
@@ -95,6 +100,7 @@ class Preset(Options):
     data: DataOptions
     fit: FitOptions
     loss: Literal["l1", "rms"] = "l1"
+    int8: bool = Field(default=False, exclude_if=operator.not_)  # left out where off, as `data.repeat`
     test: tuple[str, ...] = ()
 
 
@@ -183,6 +189,11 @@ def _train(
     )
     denoiser.load_state_dict(fitted.net.state_dict())
     denoiser.eval()
+    stored: list[str] = []
+    if p.int8:
+        config["ranges"] = denoiser.ranges = _ranges(denoiser, map(batch_at, range(RANGE_BATCHES)))
+        stored = [f"net.{name}" for name in int8_weights(denoiser.net, denoiser.ranges)]
+    denoiser.precision = "fast"
     denoiser.card.measured.update({name: measure_set(denoiser, name) for name in p.test})
     denoiser.card.training.update(
         data=", ".join(p.data.train),
@@ -193,22 +204,37 @@ def _train(
         data_licence=p.data.licence,
         **before,
     )
-    return save(out / f"{slug}.safetensors", denoiser, arch="photo", config=config)
+    return save(out / f"{slug}.safetensors", denoiser, arch="photo", config=config, int8=stored)
+
+
+@torch.inference_mode()
+def _ranges(denoiser: Photo, batches: Iterable[Batch]) -> list[Range | None]:
+    """What the activations of every residual block reach on training batches."""
+
+    def run() -> None:
+        for batch in batches:
+            denoiser(batch["y"], batch.get("sigma"))
+
+    return activation_ranges(denoiser.net, run)
 
 
 def _start_from(denoiser: Photo, weights: Path) -> dict[str, Any]:
     """Begin with trained weights instead of random ones; what their card says of their training.
 
-    A blind net leaves the input of the noise level out.
+    A blind net leaves the input of the noise level out; a wider one grows out of the narrow one.
     """
     start = load(weights)
     trained = start.state_dict()
     inputs = denoiser.net.head.weight.shape[1]
     if "net.head.weight" in trained and denoiser.card.blind:
         trained["net.head.weight"] = trained["net.head.weight"][:, :inputs]
-    if {k: v.shape for k, v in trained.items()} != {k: v.shape for k, v in denoiser.state_dict().items()}:
-        raise InputError(f"the weights {weights} are of another network than the preset's: give its widths and blocks")
-    denoiser.load_state_dict(trained)
+    try:
+        widen(denoiser, trained)
+    except ValueError as error:
+        raise InputError(
+            f"the weights {weights} are of another network than the preset's ({error}): give its blocks, and widths "
+            "that are not smaller"
+        ) from None
     return dict(start.card.training)
 
 

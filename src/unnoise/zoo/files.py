@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from torch import nn
 from unnoise.data.files import write_whole
 from unnoise.denoiser.base import Card, Denoiser
 from unnoise.errors import InputError, unknown
+from unnoise.nets.fast import rounded
 from unnoise.zoo.header import FORMAT_VERSION, find, read_header
 
 ARCHITECTURES = {
@@ -27,10 +29,19 @@ ARCHITECTURES = {
 }
 """Name of an architecture -> "module:Class", imported when a file asks for it."""
 
+SCALE = ".int8_scale"  # behind the name of a weight in 8 bits
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
-def save(path: str | Path, model: nn.Module, *, arch: str, config: dict[str, Any], dtype: str = "float16") -> Path:
+def save(
+    path: str | Path,
+    model: nn.Module,
+    *,
+    arch: str,
+    config: dict[str, Any],
+    dtype: str = "float16",
+    int8: Collection[str] = (),
+) -> Path:
     """Write weights, architecture, configuration and card to one file.
 
     Parameters
@@ -39,6 +50,7 @@ def save(path: str | Path, model: nn.Module, *, arch: str, config: dict[str, Any
     model : a denoiser, or another module with a `card`.
     arch : key of `ARCHITECTURES`, whose class makes the model from `config` (JSON).
     dtype : "float16" or "float32", of the stored floating-point weights.
+    int8 : names of convolutions' weights stored in 8 bits, with a float32 scale for each output channel.
 
     Raises
     ------
@@ -57,6 +69,8 @@ def save(path: str | Path, model: nn.Module, *, arch: str, config: dict[str, Any
         stored = value.detach().cpu().to(DTYPES[dtype]) if value.is_floating_point() else value.detach().cpu()
         if stored.is_floating_point() and not bool(torch.isfinite(stored).all()):
             raise InputError(f"weight {name} is not finite in {dtype}: train again, or save as float32")
+        if name in int8:
+            stored, tensors[name + SCALE] = rounded(value.detach().cpu().float())
         tensors[name] = stored.contiguous()
     card = cast(Card, model.card)
     values = {"arch": arch, "config": config, "card": card.to_dict(), "format_version": FORMAT_VERSION}
@@ -94,6 +108,8 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu") -> 
     except TypeError as error:
         raise InputError(f"{path} has a configuration that '{model.arch}' does not take ({error})") from None
     tensors = {key: t.float() if t.is_floating_point() else t for key, t in load_file(path).items()}
+    for key in [key for key in tensors if key.endswith(SCALE)]:
+        tensors[key.removesuffix(SCALE)] = tensors[key.removesuffix(SCALE)] * tensors.pop(key)
     try:
         built.load_state_dict(tensors)
     except RuntimeError:

@@ -10,7 +10,7 @@ from typing import Any
 
 from unnoise.errors import InputError, unknown
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no weights in 8 bits
 WEIGHTS = Path(__file__).parent / "weights"
 LARGEST_HEADER = 100_000_000  # the limit of the safetensors format
 

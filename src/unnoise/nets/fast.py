@@ -125,8 +125,11 @@ class Packed(NamedTuple):
 
 
 def rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (out, in, h, w) as int8 codes and scales (out, 1, 1, 1): `codes * scale` is within half a scale."""
-    scale = (weight.abs().amax(dim=(1, 2, 3), keepdim=True) / 127).clamp(min=1e-12)
+    """Weights (out, in, h, w) as int8 codes and scales (out, 1, 1, 1): `codes * scale` is within half a scale.
+
+    Scales have eight significant bits, so that 127 of them is exact and rounding again changes nothing.
+    """
+    scale = (weight.abs().amax(dim=(1, 2, 3), keepdim=True) / 127).clamp(min=1e-12).bfloat16().float()
     return (weight / scale).round().to(torch.int8), scale
 
 

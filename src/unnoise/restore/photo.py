@@ -14,7 +14,7 @@ from unnoise.denoiser.base import Card, Denoiser, Sigma, expand_sigma
 from unnoise.denoiser.ensemble import Ensemble
 from unnoise.denoiser.tiling import Tiled
 from unnoise.errors import InputError
-from unnoise.nets.fast import Range, fast_supported, prepared
+from unnoise.nets.fast import Range, fast_supported, int8_weights, prepared
 from unnoise.nets.unet import UNet
 
 
@@ -81,8 +81,12 @@ class Photo(Denoiser):
             sigma_range=None if blind else (0.0, SIGMA_MAX),
             reach=self.net.reach,
             stride=self.net.stride,
-            precision="bfloat16 where the processor has it, else float32",
+            precision=("8 bits inside, " if ranges else "") + "bfloat16 where the processor has it, else float32",
         )
+
+    def int8_weights(self) -> list[str]:
+        """Names of the weights that are used, and so can be stored, in 8 bits."""
+        return [f"net.{name}" for name in int8_weights(self.net, self.ranges)] if self.ranges else []
 
     def forward(self, y: Tensor, sigma: Sigma = None) -> Tensor:
         """Clean estimate of `y` (B, 1 or 3, H, W); `sigma` as `expand_sigma` takes it."""

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from unnoise.data.crops import LUMA, Crops, load_crops
 from unnoise.errors import InputError, MissingData
-from unnoise.nets.fast import Range, activation_ranges, int8_weights
+from unnoise.nets.fast import Range, activation_ranges
 from unnoise.nets.widen import widen
 from unnoise.noise.camera import CameraPipeline
 from unnoise.noise.seeds import generator
 from unnoise.restore.photo import Photo
 from unnoise.restore.photo_quality import measure as measure_set
-from unnoise.training.checkpoint import is_checkpoint
-from unnoise.training.loop import Batch, Progress, fit
+from unnoise.training.checkpoint import is_checkpoint, read_state
+from unnoise.training.loop import CHECKPOINT, Batch, Progress, fit
 from unnoise.training.options import FitOptions, Options
 from unnoise.training.presets import load_preset
 from unnoise.zoo.files import load, save
@@ -130,8 +130,7 @@ def train(
     def pairs(x: Tensor, g: torch.Generator) -> Batch:
         return noisy_batch(x, p.noise, g)
 
-    command = _command("photo", preset, overrides, resume)
-    return _train("photo", p, command, pairs, evaluate, data, out, resume, progress)
+    return _train("photo", p, preset, overrides, pairs, evaluate, data, out, resume, progress)
 
 
 def train_real(
@@ -148,14 +147,14 @@ def train_real(
     def pairs(x: Tensor, g: torch.Generator) -> Batch:
         return camera_batch(x, p.noise, g)
 
-    command = _command("photo-real", preset, overrides, resume)
-    return _train("photo-real", p, command, pairs, evaluate_real, data, out, resume, progress)
+    return _train("photo-real", p, preset, overrides, pairs, evaluate_real, data, out, resume, progress)
 
 
 def _train(
     slug: str,
     p: Preset,
-    command: str,
+    preset: str,
+    overrides: Sequence[str],
     pairs: Callable[[Tensor, torch.Generator], Batch],
     measure: Callable[[nn.Module, Crops], dict[str, float]],
     data: Path | None,
@@ -167,10 +166,14 @@ def _train(
     torch.manual_seed(p.fit.seed)
     config = p.net.model_dump(mode="json") | {"blind": slug == "photo-real"}
     denoiser = Photo(**config)
-    before: dict[str, Any] = {}
+    start: dict[str, Any] = {}  # the weights it began with and what their card says, also after stops
     if isinstance(resume, Path) and not is_checkpoint(resume):
-        before = {"before": _start_from(denoiser, resume)}
+        start = {"from": resume.name, "before": _start_from(denoiser, resume)}
         resume = False
+    elif resume is not False:
+        start = read_state(out / CHECKPOINT if resume is True else resume).get("config", {}).get("start", {})
+        if isinstance(resume, Path):
+            start.setdefault("from", resume.name)
 
     def batch_at(k: int) -> Batch:
         x = training.batch(k, p.fit.batch, p.data.crop, p.fit.seed, p.data.downscale, p.data.soften)
@@ -182,29 +185,29 @@ def _train(
         batch_at,
         out,
         p.fit,
-        config=p.model_dump(mode="json"),
+        config=p.model_dump(mode="json") | {"start": start},
         resume=resume,
         evaluate=(lambda net: measure(net, holdout)) if holdout.images else None,
         progress=progress,
     )
     denoiser.load_state_dict(fitted.net.state_dict())
     denoiser.eval()
-    stored: list[str] = []
     if p.int8:
-        config["ranges"] = denoiser.ranges = _ranges(denoiser, map(batch_at, range(RANGE_BATCHES)))
-        stored = [f"net.{name}" for name in int8_weights(denoiser.net, denoiser.ranges)]
+        config["ranges"] = _ranges(denoiser, map(batch_at, range(RANGE_BATCHES)))
+        trained, denoiser = denoiser.state_dict(), Photo(**config).eval()
+        denoiser.load_state_dict(trained)
     denoiser.precision = "fast"
     denoiser.card.measured.update({name: measure_set(denoiser, name) for name in p.test})
     denoiser.card.training.update(
         data=", ".join(p.data.train),
         pictures=training.distinct,
-        command=command,
+        command=_command(slug, preset, overrides, start.get("from")),
         minutes=round(fitted.seconds / 60, 1),
         steps=fitted.step,
         data_licence=p.data.licence,
-        **before,
+        **{key: value for key, value in start.items() if key == "before"},
     )
-    return save(out / f"{slug}.safetensors", denoiser, arch="photo", config=config, int8=stored)
+    return save(out / f"{slug}.safetensors", denoiser, arch="photo", config=config, int8=denoiser.int8_weights())
 
 
 @torch.inference_mode()
@@ -318,9 +321,9 @@ def _some(share: float, size: int, g: torch.Generator) -> Tensor:
     return (torch.rand(size, generator=g) < share).view(-1, 1, 1, 1)
 
 
-def _command(slug: str, preset: str, overrides: Sequence[str], start: bool | Path) -> str:
+def _command(slug: str, preset: str, overrides: Sequence[str], start: str | None) -> str:
     settings = [part for override in overrides for part in ("--set", override)]
-    begin = ["--from", start.name] if isinstance(start, Path) else []
+    begin = ["--from", start] if start else []
     return shlex.join(["unnoise", "train", slug, "--preset", preset, *begin, *settings])
 
 

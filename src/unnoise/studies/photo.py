@@ -131,10 +131,11 @@ def _beyond_reach(denoiser: Photo, level: float | None) -> float:
 
 
 def _reloaded(name: str, denoiser: Photo, y: Tensor, level: float | None) -> float:
-    """Of weights that were float16 already, nothing is lost by another trip through a file."""
+    """Of weights that were rounded already, nothing is lost by another trip through a file."""
     config = read_header(find(name)).config
     with tempfile.TemporaryDirectory() as folder:
-        again = cast(Photo, load(save(Path(folder) / "again.safetensors", denoiser, arch="photo", config=config)))
+        path = Path(folder) / "again.safetensors"
+        again = cast(Photo, load(save(path, denoiser, arch="photo", config=config, int8=denoiser.int8_weights())))
     again.precision = "float32"
     return _max(again(y, level) - denoiser(y, level))
 

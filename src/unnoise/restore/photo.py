@@ -22,8 +22,11 @@ def fast_precision() -> str:
     """ "bfloat16" where the processor multiplies it natively, "float32" elsewhere (where emulation would be slower)."""
     if torch.cuda.is_available():
         return "bfloat16"
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if native else "float32"
+    return "bfloat16" if _native_bfloat16() else "float32"
+
+
+def _native_bfloat16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 SIGMA_MAX = 75 / 255  # strongest noise of the training
@@ -121,6 +124,8 @@ class Photo(Denoiser):
         """The network, or its prepared copy, made anew when the weights have changed."""
         graph = torch.is_grad_enabled() and (y.requires_grad or any(p.requires_grad for p in self.parameters()))
         if self.precision != "fast" or self.training or graph or y.device.type != "cpu" or not fast_supported():
+            return self.net
+        if fast_precision() == "bfloat16" and not _native_bfloat16():  # a graphics card, beside a processor without it
             return self.net
         mark = [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in self.net.parameters()]
         if self._fast is None or self._fast[0] != mark:

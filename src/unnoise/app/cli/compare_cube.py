@@ -57,6 +57,8 @@ def compare_cube(
     chosen = restore(y, **given)
     bands = shown_bands(cube, getattr(chosen.profile, "live", ()))
     pictures = [("input", false_colour(y, bands, nodata=cube.nodata))]
+    if x is not None:
+        pictures.append(("clean", false_colour(x, bands, y, cube.nodata)))
     columns = ["method", "s", "removed"] + ([] if x is None else ["MPSNR (dB)", "SAM (degrees)", "ERGAS"])
     table = Table(*columns, box=None, header_style="bold")
     table.add_row("input", "", "", *_scores(y, x, measured))

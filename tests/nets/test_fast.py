@@ -65,7 +65,7 @@ def test_rounded_weights_are_within_half_a_step():
     weight[2] = 0
     codes, scale = rounded(weight)
     assert codes.dtype == torch.int8 and codes.abs().amax() == 127
-    assert ((codes * scale - weight).abs() <= scale / 2 * 1.001).all()
+    assert ((codes * scale - weight).abs() <= scale / 2 * 1.01).all()
     again, _ = rounded(codes * scale)
     assert torch.equal(again, codes)
 

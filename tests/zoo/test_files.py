@@ -39,7 +39,7 @@ def test_weights_in_8_bits_come_back_within_half_a_step(photo, tmp_path):
     name = "net.encoder.1.0.conv1.weight"
     path = save(tmp_path / "a.safetensors", photo, arch="photo", config=CONFIG, int8=[name])
     weight, again = photo.state_dict()[name], load(path).state_dict()[name]
-    assert ((weight - again).abs() <= weight.abs().amax((1, 2, 3), keepdim=True) / 127 / 2 * 1.001).all()
+    assert ((weight - again).abs() <= weight.abs().amax((1, 2, 3), keepdim=True) / 127 / 2 * 1.01).all()
     assert load_file(path)[name].dtype == torch.int8
     twice = save(tmp_path / "b.safetensors", load(path), arch="photo", config=CONFIG, int8=[name])
     assert torch.equal(load_file(twice)[name], load_file(path)[name])

@@ -127,11 +127,14 @@ class Photo(Denoiser):
             return self.net
         if fast_precision() == "bfloat16" and not _native_bfloat16():  # a graphics card, beside a processor without it
             return self.net
-        mark = [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in self.net.parameters()]
-        if self._fast is None or self._fast[0] != mark:
+        if self._fast is None or self._fast[0] != self._mark():
             dtype = torch.bfloat16 if fast_precision() == "bfloat16" else torch.float32
-            self._fast = mark, prepared(self.net, dtype, self.ranges)
+            self._fast = self._mark(), prepared(self.net, dtype, self.ranges)
         return self._fast[1]
+
+    def _mark(self) -> list[tuple[int, int]]:
+        """Changes when a weight does."""
+        return [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in self.net.parameters()]
 
     def __getstate__(self) -> dict[str, object]:
         """Copies and other processes prepare their own network."""
@@ -157,9 +160,11 @@ def trained_real(ensemble: bool = False) -> Denoiser:
 def _shipped(name: str, scale: float, ensemble: bool) -> Denoiser:
     if not scale > 0:
         raise InputError(f"scale must be above 0, got {scale:g}")
-    denoiser = copy.deepcopy(_loaded(name))
+    shipped = _loaded(name)
+    denoiser = copy.deepcopy(shipped)
     denoiser.scale = scale
-    denoiser.precision = "fast"
+    if shipped._fast is not None:  # of the same weights
+        denoiser._fast = denoiser._mark(), shipped._fast[1]
     return Ensemble(Tiled(denoiser)) if ensemble else denoiser
 
 
@@ -170,4 +175,6 @@ def _loaded(name: str) -> Photo:
 
     denoiser = load(name).requires_grad_(False)
     assert isinstance(denoiser, Photo)
+    denoiser.precision = "fast"
+    denoiser._net(torch.empty(0))  # prepares it, which takes as long as a small picture, too
     return denoiser

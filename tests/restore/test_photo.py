@@ -11,7 +11,7 @@ from unnoise.denoiser import Tiled
 from unnoise.errors import InputError, MissingData
 from unnoise.nets.fast import activation_ranges
 from unnoise.noise.seeds import generator
-from unnoise.restore.photo import Photo
+from unnoise.restore.photo import Photo, fast_precision
 from unnoise.restore.photo_training import (
     LOSSES,
     CameraOptions,
@@ -296,3 +296,13 @@ def test_a_resumed_training_still_says_what_it_began_with(tmp_path):
     card = load(last).card.training
     assert card["steps"] == 8 and card["before"]["steps"] == 4
     assert "--from photo.safetensors" in card["command"]
+
+
+@pytest.mark.parametrize("missing", ["unnoise.nets.fast.int8_supported", "unnoise.restore.photo.fast_supported"])
+def test_other_processors_compute_in_floating_point(in_8_bits, monkeypatch, missing):
+    fast, exact = in_8_bits
+    y = torch.rand(1, 3, 24, 24)
+    plain = copy.deepcopy(exact)
+    plain.precision = fast_precision()
+    monkeypatch.setattr(missing, lambda: False)
+    torch.testing.assert_close(fast(y, 0.1), plain(y, 0.1), rtol=0, atol=0.5 / 255)

@@ -182,12 +182,16 @@ def test_training_pairs_have_the_noise_they_say():
     [("smoke", 40_000), ("laptop", None), ("wide", None), ("laptop-free", None), ("paper", 32_000_000)],
 )
 def test_every_preset_builds_with_finite_loss_and_gradients_everywhere(preset, parameters):
-    net = Photo(**load_preset(PhotoPreset, "photo", preset).net.model_dump())
+    options = load_preset(PhotoPreset, "photo", preset)
+    net = Photo(**options.net.model_dump())
     count = sum(p.numel() for p in net.parameters())
     if parameters:
         assert 0.8 * parameters < count < 1.2 * parameters
     else:
-        assert 2 * count <= 9e6  # 5 MB in float16 or with blocks in 8 bits: two networks are to fit in 14 MB
+        if options.int8:
+            net.ranges = activation_ranges(net.net, lambda: net.net(torch.rand(1, 4, 16, 16)))
+        in_8_bits = sum(net.state_dict()[name].numel() for name in net.int8_weights())
+        assert 2 * count - in_8_bits <= 7e6  # bytes of the file: two networks are to fit in 14 MB
     batch = noisy_batch(torch.rand(1, 3, 16, 16), NoiseOptions(), generator(0))
     loss = (net(batch["y"], batch["sigma"]) - batch["x"]).abs().mean()
     loss.backward()

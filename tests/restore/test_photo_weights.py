@@ -45,6 +45,14 @@ def test_quality_on_pictures_it_was_not_trained_on(photo, name, level, expected)
     assert psnr(photo(y, level / 255), x) > expected - 0.1
 
 
+@pytest.mark.parametrize(("name", "level"), [("astronaut", 25), ("coffee", 50), ("chelsea", 15), ("camera", 5)])
+def test_the_fast_arithmetic_of_the_method_costs_next_to_nothing(photo, name, level):
+    x, y = noisy(getattr(data, name)()[40:232, 60:252], level)
+    fast = trained()
+    assert fast.precision == "fast" and fast.ranges
+    assert psnr(fast(y, level / 255), x) > psnr(photo(y, level / 255), x) - (0.02 if level > 10 else 0.05)
+
+
 @pytest.mark.parametrize("level", [3, 100, 150])
 def test_levels_outside_training_do_not_collapse(photo, level):
     x, y = noisy(data.astronaut()[40:232, 60:252], level)

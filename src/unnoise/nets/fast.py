@@ -145,7 +145,7 @@ def activation_ranges(net: UNet, run: Callable[[], object]) -> list[Range | None
     """Ranges for `prepared`, from the activations while `run()` puts examples through `net`.
 
     Blocks of the finest stage get none: rounding their activations, which hold the picture itself, costs up to 0.1 dB,
-    that of all others 0.003 (docs/training.md). Values are few near the ends, so a narrower range with finer steps has
+    that of all others 0.002 (docs/training.md). Values are few near the ends, so a narrower range with finer steps has
     less error, though it clips: of forty fractions of what was seen, the one with the least mean `|error|^2.4` (Nahshan
     et al. 2021, "Loss aware post-training quantization").
     """

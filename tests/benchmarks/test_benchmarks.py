@@ -44,6 +44,11 @@ def test_dilated_convolutions_are_dense_ones_on_sub_images(bench):
     assert len(found) == 3 and all(s["difference"] < 1e-5 for s in found.values())
 
 
+def test_8_bits_cost_no_quality(bench):
+    found = {name: s["psnr"] for name, s in scores(bench("int8")).items()}
+    assert len(found) == 4 and max(found.values()) - min(found.values()) < 0.02
+
+
 def test_jacobians_are_the_same_whichever_way(bench):
     assert all(s["difference"] < 1e-5 for s in scores(bench("jacobian")).values())
 

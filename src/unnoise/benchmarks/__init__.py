@@ -14,6 +14,10 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "unnoise.benchmarks.large_cbsn:run",
         "the same with a C-BSN of the laptop's size",
     ),
+    "int8": (
+        "unnoise.benchmarks.int8:run",
+        "the photo network in float32, bfloat16, fused and in 8 bits: PSNR, seconds a megapixel",
+    ),
     "dilated": (
         "unnoise.benchmarks.dilated:run",
         "C-BSN's dilated convolutions beside dense ones on space-to-batch data: seconds a megapixel",
